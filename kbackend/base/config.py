@@ -1,0 +1,393 @@
+"""Settings: `keras.json`, environment variables, and what was set at run time.
+
+The file is read once, lazily, and never written. It lies in `$KERAS_HOME`, else in `~/.keras`
+(`%USERPROFILE%\\.keras` on Windows), and is shared with Keras, so keys that belong to Keras are left
+alone. Which engines exist is not known on this floor: `engine_candidates` lists who asked for which
+one, in order of precedence, and `kbackend.engine.loader` takes the first that applies.
+"""
+
+import json
+import math
+import os
+import re
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from kbackend.base.errors import ConfigError
+
+FLOATX_VALUES = ("bfloat16", "float16", "float32", "float64")
+DATA_FORMATS = ("channels_last", "channels_first")
+
+RUNTIME = "set at run time"
+DEFAULT = "default"
+
+
+class Setting(NamedTuple):
+    """One setting with the place that it came from."""
+
+    name: str
+    value: Any
+    source: str
+
+
+class Candidate(NamedTuple):
+    """An engine that a source asks for.
+
+    `binding` is False where the same setting may name an engine of Keras instead, which is then
+    none of our business.
+    """
+
+    engine: str
+    source: str
+    binding: bool
+
+
+class _State(NamedTuple):
+    """What one reading of the file gave."""
+
+    settings: dict[str, Setting]
+    engines: tuple[Candidate, ...]
+
+
+def _check_floatx(value: Any) -> str | None:
+    return value if isinstance(value, str) and value in FLOATX_VALUES else None
+
+
+def _check_epsilon(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value) if not isinstance(value, str) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
+
+
+def _check_data_format(value: Any) -> str | None:
+    text = str(value).lower()
+    return text if isinstance(value, str) and text in DATA_FORMATS else None
+
+
+class _Key(NamedTuple):
+    default: Any
+    check: Callable[[Any], Any]
+    allowed: str
+
+
+def _one_of(values: tuple[str, ...]) -> str:
+    return "one of " + ", ".join(repr(value) for value in values)
+
+
+_KEYS: dict[str, _Key] = {
+    "floatx": _Key("float32", _check_floatx, _one_of(FLOATX_VALUES)),
+    "epsilon": _Key(1e-7, _check_epsilon, "a positive finite number"),
+    "image_data_format": _Key("channels_last", _check_data_format, _one_of(DATA_FORMATS)),
+}
+_ENGINE_KEYS = ("kbackend", "backend")
+
+_lock = threading.RLock()
+# What the accessors read: filled by the first reading, overwritten by the setters.
+_values: dict[str, Any] = {}
+_runtime: dict[str, Any] = {}
+_state: _State | None = None
+
+
+def config_path() -> str:
+    """The path of `keras.json`, which need not exist.
+
+    Returns:
+        `$KERAS_HOME/keras.json`, or `keras.json` in the directory `.keras` of the home directory.
+
+    >>> config_path().endswith("keras.json")
+    True
+    """
+    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
+    return os.path.join(os.path.expanduser(home), "keras.json")
+
+
+def _read_text(path: str) -> str | None:
+    # utf-8-sig: editors on Windows like to put a byte order mark in front.
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"[config] {path} is not UTF-8 text (byte {error.start}: {error.reason}). "
+            f"Save it as UTF-8, or delete it to use the defaults."
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"[config] {path} can't be read: {error.strerror or error}. Mend its permissions, or "
+            f"set KERAS_HOME to a directory with a readable keras.json, or with none."
+        ) from error
+
+
+def _parse(text: str, path: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        lines = text.splitlines()
+        found = lines[error.lineno - 1].strip() if error.lineno <= len(lines) else "end of file"
+        raise ConfigError(
+            f"[config] {path}, line {error.lineno}, column {error.colno}: not valid JSON "
+            f"({error.msg}). Found: {found!r}. Mend that line (JSON wants double quotes, a comma "
+            f"between entries and none after the last), or delete the file to use the defaults."
+        ) from None
+    except RecursionError:
+        raise ConfigError(
+            f"[config] {path}: nested too deeply to be a settings file. Mend it, or delete it to "
+            f"use the defaults."
+        ) from None
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"[config] {path}, line 1: must hold one JSON object such as "
+            f'{{"floatx": "float32"}}. Received: {type(content).__name__}.'
+        )
+    return content
+
+
+def _place(text: str, path: str, key: str) -> str:
+    match = re.search(rf'"{re.escape(key)}"\s*:', text)
+    line = text.count("\n", 0, match.start()) + 1 if match else 1
+    return f"{path}, line {line}"
+
+
+def _read_file() -> _State:
+    path = config_path()
+    text = _read_text(path)
+    content = _parse(text, path) if text is not None else {}
+    settings = {}
+    for name, key in _KEYS.items():
+        if name not in content:
+            settings[name] = Setting(name, key.default, DEFAULT)
+            continue
+        place = _place(text or "", path, name)
+        value = key.check(content[name])
+        if value is None:
+            raise ConfigError(
+                f"[config] {place}: '{name}' must be {key.allowed}. Received: {content[name]!r}."
+            )
+        settings[name] = Setting(name, value, place)
+    engines = []
+    for name in _ENGINE_KEYS:
+        if name not in content:
+            continue
+        place = _place(text or "", path, name)
+        if not isinstance(content[name], str) or not content[name].strip():
+            raise ConfigError(
+                f"[config] {place}: '{name}' must be the name of an engine (`python -m kbackend "
+                f"info` lists them). Received: {content[name]!r}."
+            )
+        source = f"{place} (key '{name}')"
+        engines.append(Candidate(content[name].strip().lower(), source, name == "kbackend"))
+    return _State(settings, tuple(engines))
+
+
+def _load() -> _State:
+    global _state
+    with _lock:
+        # A failed reading is not kept: once the file is mended, the next call succeeds.
+        if _state is None:
+            state = _read_file()
+            for name, setting in state.settings.items():
+                _values.setdefault(name, setting.value)
+            _state = state
+        return _state
+
+
+def _get(name: str) -> Any:
+    with _lock:
+        if name not in _values:
+            _load()
+        return _values[name]
+
+
+def _set(name: str, value: Any, argument: str) -> None:
+    key = _KEYS[name]
+    checked = key.check(value)
+    if checked is None:
+        raise ConfigError(
+            f"[set_{name}] '{argument}' must be {key.allowed}. Received: {argument}={value!r}."
+        )
+    with _lock:
+        _runtime[name] = checked
+        _values[name] = checked
+
+
+def floatx() -> str:
+    """The default float dtype of layers, variables and new tensors.
+
+    Returns:
+        `"bfloat16"`, `"float16"`, `"float32"` or `"float64"`.
+
+    >>> floatx()
+    'float32'
+    """
+    try:
+        return _values["floatx"]  # type: ignore[no-any-return]
+    except KeyError:
+        return _get("floatx")  # type: ignore[no-any-return]
+
+
+def set_floatx(value: str) -> None:
+    """Set the default float dtype of this process.
+
+    Args:
+        value: `"bfloat16"`, `"float16"`, `"float32"` or `"float64"`.
+
+    Raises:
+        ConfigError: (a `ValueError`) for any other value.
+
+    >>> set_floatx("float64")
+    >>> floatx()
+    'float64'
+    >>> set_floatx("float32")
+    """
+    _set("floatx", value, "value")
+
+
+def epsilon() -> float:
+    """The small number that keeps divisions and logarithms away from zero.
+
+    Returns:
+        A positive float.
+
+    >>> epsilon()
+    1e-07
+    """
+    try:
+        return _values["epsilon"]  # type: ignore[no-any-return]
+    except KeyError:
+        return _get("epsilon")  # type: ignore[no-any-return]
+
+
+def set_epsilon(value: float) -> None:
+    """Set the small number that `epsilon` returns.
+
+    Args:
+        value: a positive finite number.
+
+    Raises:
+        ConfigError: (a `ValueError`) for any other value.
+
+    >>> set_epsilon(1e-5)
+    >>> epsilon()
+    1e-05
+    >>> set_epsilon(1e-7)
+    """
+    _set("epsilon", value, "value")
+
+
+def image_data_format() -> str:
+    """The default order of image axes.
+
+    Returns:
+        `"channels_last"` or `"channels_first"`.
+
+    >>> image_data_format()
+    'channels_last'
+    """
+    try:
+        return _values["image_data_format"]  # type: ignore[no-any-return]
+    except KeyError:
+        return _get("image_data_format")  # type: ignore[no-any-return]
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Set the default order of image axes.
+
+    Args:
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Raises:
+        ConfigError: (a `ValueError`) for any other value.
+
+    >>> set_image_data_format("channels_first")
+    >>> image_data_format()
+    'channels_first'
+    >>> set_image_data_format("channels_last")
+    """
+    _set("image_data_format", data_format, "data_format")
+
+
+def standardize_data_format(data_format: str | None) -> str:
+    """The given order of image axes, or the default one for None.
+
+    Args:
+        data_format: `"channels_last"`, `"channels_first"` (in any case of letters) or None.
+
+    Returns:
+        `"channels_last"` or `"channels_first"`.
+
+    Raises:
+        ConfigError: (a `ValueError`) for any other value.
+
+    >>> standardize_data_format(None)
+    'channels_last'
+    """
+    if data_format is None:
+        return image_data_format()
+    checked = _check_data_format(data_format)
+    if checked is None:
+        raise ConfigError(
+            f"'data_format' must be {_one_of(DATA_FORMATS)}, or None for the configured one. "
+            f"Received: data_format={data_format!r}."
+        )
+    return checked
+
+
+def settings() -> list[Setting]:
+    """Each setting with its value and the place it came from.
+
+    Returns:
+        `Setting(name, value, source)` for `floatx`, `epsilon` and `image_data_format`.
+
+    >>> [setting.name for setting in settings()]
+    ['floatx', 'epsilon', 'image_data_format']
+    """
+    with _lock:
+        from_file = _load().settings
+        return [
+            Setting(name, _runtime[name], RUNTIME) if name in _runtime else from_file[name]
+            for name in _KEYS
+        ]
+
+
+def engine_candidates() -> list[Candidate]:
+    """Who asks for which engine, by precedence: environment first, then the file.
+
+    Returns:
+        `Candidate(engine, source, binding)` in order; the first whose engine exists applies. A
+        binding one must exist.
+
+    >>> all(isinstance(candidate.engine, str) for candidate in engine_candidates())
+    True
+    """
+    found = []
+    for variable in ("KBACKEND", "KERAS_BACKEND"):
+        name = os.environ.get(variable, "").strip().lower()
+        if name:
+            source = f"environment variable {variable}"
+            found.append(Candidate(name, source, variable == "KBACKEND"))
+    # KBACKEND settles the question, so a broken file is not an obstacle to choosing the engine.
+    if found and found[0].binding:
+        return found
+    return [*found, *_load().engines]
+
+
+def reset() -> None:
+    """Forget what was set at run time and read the file anew at the next use.
+
+    >>> set_floatx("float16")
+    >>> reset()
+    >>> floatx()
+    'float32'
+    """
+    global _state
+    with _lock:
+        _state = None
+        _runtime.clear()
+        _values.clear()
