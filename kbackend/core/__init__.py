@@ -1,0 +1,1 @@
+"""Primitives, their binders, and the tensor that users see."""

@@ -1,0 +1,116 @@
+"""What a tensor engine is: a table of kernels and a few ways to move arrays in and out.
+
+The floors above know an engine only by this interface. An engine's arrays are opaque to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kbackend.base.errors import EngineError
+
+KernelFn = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One primitive's implementation on one engine, with the conditions under which it applies.
+
+    Attributes:
+        fn: called with the engine's arrays positionally and the primitive's parameters by keyword;
+            returns an array, or a tuple of arrays for a primitive with several results.
+        dtypes: names of the dtypes of the first argument that `fn` takes, or `None` for all.
+    """
+
+    fn: KernelFn
+    dtypes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Whether an engine can run here, and if not, why not and what would mend it."""
+
+    usable: bool
+    reason: str = ""
+    mend: str = ""
+
+
+class Engine:
+    """Base class of all engines.
+
+    A subclass sets `name`, fills `table` (primitive name -> `Kernel`) and, if it likes,
+    `composites` (composite name -> `Kernel`), and implements the array transfers.
+    """
+
+    name: ClassVar[str]
+    # Capabilities that floors above may ask for by name (see `supports`).
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, table: Mapping[str, Kernel], composites: Mapping[str, Kernel]) -> None:
+        self.table = dict(table)
+        self.composites = dict(composites)
+        # Resolved once, so that a call costs one dictionary look-up.
+        self.kernels: dict[str, KernelFn] = {
+            name: self._guarded(name, kernel) for name, kernel in self.table.items()
+        }
+        self.composite_kernels: dict[str, KernelFn] = {
+            name: kernel.fn for name, kernel in self.composites.items() if kernel.dtypes is None
+        }
+
+    def _guarded(self, name: str, kernel: Kernel) -> KernelFn:
+        """`kernel.fn`, preceded by the dtype check where the kernel states one."""
+        allowed = kernel.dtypes
+        if allowed is None:
+            return kernel.fn
+
+        def checked(first: Any, *args: Any, **params: Any) -> Any:
+            dtype = self.dtype_of(first)
+            if dtype not in allowed:
+                raise EngineError(
+                    f"The engine '{self.name}' has no kernel for '{name}' on {dtype}; it takes "
+                    f"{', '.join(sorted(allowed))}. Cast the input first."
+                )
+            return kernel.fn(first, *args, **params)
+
+        return checked
+
+    @classmethod
+    def probe(cls) -> Probe:
+        """Whether this engine can run on this machine."""
+        return Probe(usable=True)
+
+    def supports(self, capability: str) -> bool:
+        """Whether the engine declares the named capability."""
+        return capability in self.capabilities
+
+    def asarray(self, value: Any, dtype: str | None = None, copy: bool = True) -> Any:
+        """The engine's own array for a NumPy array, nested list or scalar.
+
+        Args:
+            value: host data.
+            dtype: name of the dtype wanted; `None` keeps the data's own.
+            copy: whether the result must own its memory; `False` may share that of `value`.
+        """
+        raise EngineError(f"The engine '{self.name}' does not implement asarray().")
+
+    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        """A host copy (or read-only view) of one of the engine's arrays."""
+        raise EngineError(f"The engine '{self.name}' does not implement to_numpy().")
+
+    def dtype_of(self, array: Any) -> str:
+        """Name of the dtype of one of the engine's arrays."""
+        raise EngineError(f"The engine '{self.name}' does not implement dtype_of().")
+
+    def owns(self, value: Any) -> bool:
+        """Whether `value` is an array of the kind that this engine computes on."""
+        return False
+
+    def synchronize(self) -> None:
+        """Waits until all work handed to the device is done. Nothing to wait for on a host."""
+
+    def __repr__(self) -> str:
+        return f"<engine {self.name}: {len(self.table)} primitives>"
