@@ -1,0 +1,86 @@
+"""Settings of the process: `kbackend.config`, with the names that Keras has there."""
+
+from kbackend.base.config import (
+    config_path,
+    engine_candidates,
+    epsilon,
+    floatx,
+    image_data_format,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+    settings,
+)
+from kbackend.base.flags import (
+    disable_flash_attention,
+    disable_interactive_logging,
+    disable_traceback_filtering,
+    enable_flash_attention,
+    enable_interactive_logging,
+    enable_traceback_filtering,
+    enable_unsafe_deserialization,
+    is_flash_attention_enabled,
+    is_interactive_logging_enabled,
+    is_nnx_enabled,
+    is_traceback_filtering_enabled,
+    max_epochs,
+    max_steps_per_epoch,
+    set_max_epochs,
+    set_max_steps_per_epoch,
+)
+from kbackend.base.lazy import attach
+from kbackend.engine.loader import (
+    backend,
+    configured_backend,
+    installed_backends,
+    register_engine,
+    set_backend,
+    unregister_engine,
+    use_backend,
+)
+
+__all__ = [
+    "backend",
+    "config_path",
+    "configured_backend",
+    "disable_flash_attention",
+    "disable_interactive_logging",
+    "disable_traceback_filtering",
+    "dtype_policy",
+    "enable_flash_attention",
+    "enable_interactive_logging",
+    "enable_traceback_filtering",
+    "enable_unsafe_deserialization",
+    "engine_candidates",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "installed_backends",
+    "is_flash_attention_enabled",
+    "is_interactive_logging_enabled",
+    "is_nnx_enabled",
+    "is_traceback_filtering_enabled",
+    "max_epochs",
+    "max_steps_per_epoch",
+    "register_engine",
+    "set_backend",
+    "set_dtype_policy",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+    "set_max_epochs",
+    "set_max_steps_per_epoch",
+    "settings",
+    "unregister_engine",
+    "use_backend",
+]
+
+# Dtype policies live floors above the settings, and most programs never ask for them here.
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        **{name: f"{__name__}:{name}" for name in __all__},
+        "dtype_policy": "kbackend.state.dtype_policy:dtype_policy",
+        "set_dtype_policy": "kbackend.state.dtype_policy:set_dtype_policy",
+    },
+)
