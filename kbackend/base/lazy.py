@@ -36,7 +36,8 @@ def attach(
         return value
 
     def __dir__() -> list[str]:
-        present = (name for name in vars(sys.modules[module_name]) if name.startswith("__"))
-        return sorted({*present, *targets})
+        module = vars(sys.modules[module_name])
+        special = (name for name in module if name.startswith("__"))
+        return sorted({*special, *module.get("__all__", ()), *targets})
 
     return __getattr__, __dir__

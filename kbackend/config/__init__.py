@@ -2,7 +2,6 @@
 
 from kbackend.base.config import (
     config_path,
-    engine_candidates,
     epsilon,
     floatx,
     image_data_format,
@@ -51,7 +50,6 @@ __all__ = [
     "enable_interactive_logging",
     "enable_traceback_filtering",
     "enable_unsafe_deserialization",
-    "engine_candidates",
     "epsilon",
     "floatx",
     "image_data_format",
@@ -79,7 +77,6 @@ __all__ = [
 __getattr__, __dir__ = attach(
     __name__,
     {
-        **{name: f"{__name__}:{name}" for name in __all__},
         "dtype_policy": "kbackend.state.dtype_policy:dtype_policy",
         "set_dtype_policy": "kbackend.state.dtype_policy:set_dtype_policy",
     },
