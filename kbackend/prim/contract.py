@@ -7,6 +7,7 @@ from typing import Any
 
 from kbackend.core import lang
 from kbackend.core.aval import Aval
+from kbackend.prim.common import require_same_dtype
 
 Ints = tuple[int, ...]
 Pairs = tuple[Ints, Ints]
@@ -17,8 +18,7 @@ def _free(ndim: int, *used: Ints) -> Ints:
 
 
 def _dot_shape(x: Aval, y: Aval, contract: Pairs, batch: Pairs) -> Aval:
-    if x.dtype != y.dtype:
-        raise TypeError(f"Both arguments must have one dtype. Received: {x.dtype} and {y.dtype}.")
+    dtype = require_same_dtype(x, y)
     for aval, summed, batched in ((x, contract[0], batch[0]), (y, contract[1], batch[1])):
         axes = summed + batched
         if len(set(axes)) != len(axes) or any(not 0 <= i < len(aval.shape) for i in axes):
@@ -41,7 +41,7 @@ def _dot_shape(x: Aval, y: Aval, contract: Pairs, batch: Pairs) -> Aval:
                 shape.append(b if a is None else a)
     shape += [x.shape[i] for i in _free(len(x.shape), contract[0], batch[0])]
     shape += [y.shape[i] for i in _free(len(y.shape), contract[1], batch[1])]
-    return Aval(tuple(shape), x.dtype)
+    return Aval(tuple(shape), dtype)
 
 
 # (whether g comes first, contract, batch, transposition or None): the product of g and the other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 from kbackend.base.dtypes import NUMPY_DTYPES
@@ -30,6 +31,8 @@ class _Plan(NamedTuple):
     """How a contraction becomes a matrix product."""
 
     flat: int  # 1-4 for two plain matrices, by which of them is transposed; else 0
+    rows: bool  # whether it is the last axis of x by a plain matrix y
+    stacked: bool  # whether both are stacks of matrices as they are
     x: _Operand
     y: _Operand
     batch: int  # number of batch axes
@@ -58,20 +61,17 @@ def _plan(x_ndim: int, y_ndim: int, contract: Pairs, batch: Pairs) -> _Plan:
     flat = 0
     if x_ndim == y_ndim == 2 and len(x_sum) == 1 and not batch[0]:
         flat = 1 + (x_sum == (0,)) + 2 * (y_sum == (1,))
+    x_operand = _operand(x_ndim, batch[0], x_free, x_sum)
+    y_operand = _operand(y_ndim, batch[1], y_sum, y_free)
     return _Plan(
         flat,
-        _operand(x_ndim, batch[0], x_free, x_sum),
-        _operand(y_ndim, batch[1], y_sum, y_free),
+        x_ndim > 2 and x_sum == (x_ndim - 1,) and y_ndim == 2 and not batch[0],
+        not any(o.collapse or o.swapped or o.axes for o in (x_operand, y_operand)),
+        x_operand,
+        y_operand,
         len(batch[0]),
         len(x_free) != 1 or len(y_free) != 1,
     )
-
-
-def _size(shape: Ints) -> int:
-    size = 1
-    for dim in shape:
-        size *= dim
-    return size
 
 
 def _matrices(a: Any, plan: _Operand, batch: int) -> tuple[Any, Ints, Ints]:
@@ -81,7 +81,7 @@ def _matrices(a: Any, plan: _Operand, batch: int) -> tuple[Any, Ints, Ints]:
     shape = a.shape
     first, second = shape[batch : batch + plan.rows], shape[batch + plan.rows :]
     if plan.collapse:
-        a = a.reshape((*shape[:batch], _size(first), _size(second)))
+        a = a.reshape((*shape[:batch], prod(first), prod(second)))
     if plan.swapped:
         return a.swapaxes(-1, -2), second, first
     return a, first, second
@@ -97,6 +97,14 @@ def kernels(xp: Any) -> dict[str, Kernel]:
         flat = plan.flat
         if flat:
             return (x.T if not flat & 1 else x).dot(y.T if flat > 2 else y)
+        if plan.stacked:
+            return matmul(x, y)
+        if plan.rows:
+            shape = x.shape
+            if plan.y.swapped:
+                y = y.T
+            rows = shape[:-1]
+            return x.reshape(prod(rows), shape[-1]).dot(y).reshape(*rows, y.shape[1])
         x, x_free, _ = _matrices(x, plan.x, plan.batch)
         y, _, y_free = _matrices(y, plan.y, plan.batch)
         out = matmul(x, y)
