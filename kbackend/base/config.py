@@ -1,9 +1,9 @@
 """Settings: `keras.json`, environment variables, and what was set at run time.
 
 The file is read once, lazily, and never written. It lies in `$KERAS_HOME`, else in `~/.keras`
-(`%USERPROFILE%\\.keras` on Windows), and is shared with Keras, so keys that belong to Keras are left
-alone. Which engines exist is not known on this floor: `engine_candidates` lists who asked for which
-one, in order of precedence, and `kbackend.engine.loader` takes the first that applies.
+(`%USERPROFILE%\\.keras` on Windows), and is shared with Keras, so keys that belong to Keras are
+left alone. Which engines exist is not known on this floor: `engine_candidates` lists who asked for
+which one, in order of precedence, and `kbackend.engine.loader` takes the first that applies.
 """
 
 import json

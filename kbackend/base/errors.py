@@ -1,7 +1,8 @@
 """The error kinds of kbackend.
 
 Each one is also the built-in kind that Keras users already catch (`ValueError`, `TypeError`,
-`RuntimeError`, `ImportError`). Messages name the object, the problem, what was received and the mend.
+`RuntimeError`, `ImportError`). Messages name the object, the problem, what was received and the
+mend.
 """
 
 
@@ -66,3 +67,7 @@ class EngineMismatchError(EngineError, ValueError):
 
 class KernelNotFoundError(EngineError):
     """The engine has no kernel for this primitive and these dtypes."""
+
+
+class PrimitiveError(KBackendError, RuntimeError):
+    """A primitive is defined wrongly, or applied to something that it can't take."""

@@ -2,6 +2,7 @@
 
 import os
 
+from kbackend.base.config import DEFAULT, RUNTIME, Setting
 from kbackend.base.errors import ConfigError
 
 _switches = {
@@ -167,19 +168,31 @@ def _set_limit(name: str, value: int | None) -> None:
     _limits[name] = value
 
 
-def _limit(name: str) -> int | None:
+def _limit(name: str) -> Setting:
     if name in _limits:
-        return _limits[name]
+        return Setting(name, _limits[name], RUNTIME)
     variable = _LIMIT_VARIABLES[name]
     text = os.environ.get(variable, "").strip()
     if not text:
-        return None
+        return Setting(name, None, DEFAULT)
     if not text.isdecimal():
         raise ConfigError(
             f"[environment variable {variable}] must be a non-negative integer. Received: "
             f"{text!r}. Mend it, or unset it for no limit."
         )
-    return int(text)
+    return Setting(name, int(text), f"environment variable {variable}")
+
+
+def limits() -> list[Setting]:
+    """The caps on epochs and steps with the places they came from.
+
+    Returns:
+        `Setting(name, value, source)` for `max_epochs` and `max_steps_per_epoch`.
+
+    >>> [limit.name for limit in limits()]
+    ['max_epochs', 'max_steps_per_epoch']
+    """
+    return [_limit(name) for name in _LIMIT_VARIABLES]
 
 
 def set_max_epochs(max_epochs: int | None) -> None:
@@ -210,7 +223,7 @@ def max_epochs() -> int | None:
     3
     >>> set_max_epochs(None)
     """
-    return _limit("max_epochs")
+    return _limit("max_epochs").value  # type: ignore[no-any-return]
 
 
 def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
@@ -242,7 +255,7 @@ def max_steps_per_epoch() -> int | None:
     10
     >>> set_max_steps_per_epoch(None)
     """
-    return _limit("max_steps_per_epoch")
+    return _limit("max_steps_per_epoch").value  # type: ignore[no-any-return]
 
 
 def reset() -> None:

@@ -122,7 +122,7 @@ def _load_target(name: str, spec: _Spec) -> Callable[[], Engine]:
             f"The engine '{name}': {spec.target} must be a subclass of Engine or a function that "
             f"returns an engine. Received: {target!r}."
         )
-    return target  # type: ignore[no-any-return]
+    return target
 
 
 def _probe(target: Callable[[], Engine]) -> Probe:
