@@ -21,4 +21,4 @@ def version() -> str:
 __getattr__, __dir__ = attach(__name__, {**PUBLIC})
 
 # Read by `from kbackend import *`, which imports everything.
-__all__ = [*PUBLIC, "__version__", "version"]
+__all__ = [*PUBLIC, "__version__", "version"]  # noqa: PLE0604 (the names are strings)
