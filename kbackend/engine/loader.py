@@ -406,12 +406,24 @@ def unregister_engine(name: str) -> None:
         if name not in _registered:
             raise EngineNotFoundError(
                 f"[unregister_engine] no engine was registered as {name!r} at run time. "
-                f"Registered: {sorted(_registered)}."
+                f"Registered: {registered_engines()}."
             )
         del _registered[name]
         engine = _engines.pop(name, None)
         if engine is not None and engine is _default:
             _default = None
+
+
+def registered_engines() -> list[str]:
+    """The names that `register_engine` made known and nobody took back.
+
+    Returns:
+        A sorted list.
+
+    >>> registered_engines()
+    []
+    """
+    return sorted(_registered)
 
 
 def reset() -> None:

@@ -1,0 +1,48 @@
+"""What holds for every test and doctest: settings of their own, and everything put back after."""
+
+import os
+import random
+import tempfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# Before anything reads them: the settings of the user who runs the tests must decide nothing. Real
+# Keras, the oracle, reads both variables when it is imported; `jax` names no engine of ours.
+_home = tempfile.TemporaryDirectory(prefix="kbackend-tests-")
+os.environ["KERAS_HOME"] = _home.name
+os.environ["KERAS_BACKEND"] = "jax"
+for _name in ("KBACKEND", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+    os.environ.pop(_name, None)
+
+import numpy as np  # noqa: E402
+
+from kbackend.base import config, flags  # noqa: E402
+from kbackend.engine import loader  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _isolated(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Seeds from the test's name; settings, switches and engine put back afterwards."""
+    seed = zlib.crc32(request.node.nodeid.encode())
+    random.seed(seed)
+    np.random.seed(seed)
+    yield
+    for name in loader.registered_engines():
+        loader.unregister_engine(name)
+    loader.reset()
+    config.reset()
+    flags.reset()
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A generator seeded from the test's name."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture(autouse=True)
+def _doctest_names(doctest_namespace: dict[str, Any]) -> None:
+    doctest_namespace["np"] = np
