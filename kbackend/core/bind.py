@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Any, Protocol
 
 from kbackend.base.errors import EngineError, PrimitiveError
@@ -36,7 +36,9 @@ class Differentiable(Protocol):
 
 
 class Recorder(Protocol):
-    """A tape."""
+    """A tape, or anything else that wants to see what is applied."""
+
+    def accessed(self, variable: Any, value: Any) -> None: ...
 
     def record(
         self,
@@ -57,6 +59,10 @@ class Symbolic:
         """The result of applying `primitive` to `args`, of which `self` is one."""
         raise PrimitiveError(f"{type(self).__name__} does not say how to process a primitive.")
 
+    def alias(self) -> Any:
+        """Another symbolic value for the same thing, which no tape has seen."""
+        raise PrimitiveError(f"{type(self).__name__} does not implement alias().")
+
     def process_composite(self, composite: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """The result of applying a composite; its body serves unless a trace keeps it whole."""
         return composite.body(*args, **params)
@@ -67,24 +73,25 @@ _tapes: ContextVar[tuple[Recorder, ...]] = ContextVar("kbackend_tapes", default=
 # Makes a symbolic value out of an aval, while shapes are being inferred.
 _abstract: ContextVar[Callable[[Aval], Any] | None] = ContextVar("kbackend_abstract", default=None)
 
-active_tapes = _tapes.get
+_get_tapes = _tapes.get
+active_tapes = _get_tapes
 abstract_maker = _abstract.get
 
 
-@contextmanager
-def recording(recorder: Recorder) -> Iterator[None]:
-    """Shows every op applied inside to `recorder` as well."""
-    token = _tapes.set((*_tapes.get(), recorder))
-    try:
-        yield
-    finally:
-        _tapes.reset(token)
+def push_recorder(recorder: Recorder) -> Token[tuple[Recorder, ...]]:
+    """From here on every op applied is shown to `recorder` as well."""
+    return _tapes.set((*_get_tapes(), recorder))
+
+
+def pop_recorder(token: Token[tuple[Recorder, ...]]) -> None:
+    """Undoes the `push_recorder` that returned `token`."""
+    _tapes.reset(token)
 
 
 @contextmanager
 def not_recording(*recorders: Recorder) -> Iterator[None]:
     """Hides what is applied inside from the given tapes, or from all of them."""
-    kept = tuple(t for t in _tapes.get() if t not in recorders) if recorders else ()
+    kept = tuple(t for t in _get_tapes() if t not in recorders) if recorders else ()
     token = _tapes.set(kept)
     try:
         yield
@@ -131,13 +138,13 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
         raise _explain(primitive, engine, args, params, error) from error
     if primitive.multiple_results:
         results = tuple([Tensor(array, engine) for array in out])
-        tapes = _tapes.get()
+        tapes = _get_tapes()
         if tapes:
             for tape in tapes:
                 tape.record(primitive, args, results, params)
         return results
     result = Tensor(out, engine)
-    tapes = _tapes.get()
+    tapes = _get_tapes()
     if tapes:
         for tape in tapes:
             tape.record(primitive, args, (result,), params)
@@ -147,7 +154,10 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
 def _bind_symbolic(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     for arg in args:
         if isinstance(arg, Symbolic):
-            return arg.process(primitive, args, params)
+            out = arg.process(primitive, args, params)
+            for tape in _get_tapes():
+                tape.record(primitive, args, out if primitive.multiple_results else (out,), params)
+            return out
     kinds = ", ".join(type(arg).__name__ for arg in args)
     raise PrimitiveError(
         f"[{primitive.name}] takes tensors. Received: {kinds}. Convert with ops.convert_to_tensor."

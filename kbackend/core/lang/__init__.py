@@ -6,7 +6,7 @@ Axes are non-negative and, in tuples, sorted.
 """
 
 from kbackend.core.lang.array import *
-from kbackend.core.lang.constants import lift
+from kbackend.core.lang.constants import lift, lift_as
 from kbackend.core.lang.contract import *
 from kbackend.core.lang.elementwise import *
 from kbackend.core.lang.special import *

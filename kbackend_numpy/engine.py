@@ -1,0 +1,46 @@
+"""The engine class: arrays are `numpy.ndarray`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kbackend.base import dtypes
+from kbackend.engine.interface import Engine
+from kbackend_numpy.table import table
+
+
+class NumpyEngine(Engine):
+    """Computes with NumPy on the host."""
+
+    name = "numpy"
+
+    def __init__(self) -> None:
+        super().__init__(table(), composites={})
+
+    def asarray(self, value: Any, dtype: str | None = None, copy: bool = True) -> Any:
+        """`value` as an ndarray; see `Engine.asarray`."""
+        wanted = None if dtype is None else dtypes.numpy_dtype(dtype)
+        if copy:
+            array = np.array(value, dtype=wanted)
+        else:
+            array = np.asarray(value, dtype=wanted)
+        if array.dtype not in dtypes.DTYPE_NAMES:
+            raise TypeError(
+                f"Can't make a tensor of values with the NumPy dtype {array.dtype}. "
+                f"Supported: {', '.join(dtypes.NUMPY_DTYPES)}."
+            )
+        return array
+
+    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        """The array itself; see `Engine.to_numpy`."""
+        return np.asarray(array)
+
+    def dtype_of(self, array: Any) -> str:
+        """Name of the array's dtype."""
+        return dtypes.DTYPE_NAMES[array.dtype]
+
+    def owns(self, value: Any) -> bool:
+        """Whether `value` is an ndarray."""
+        return isinstance(value, np.ndarray)

@@ -1,0 +1,1 @@
+"""Kernels that NumPy can run faster than the shared array-module ones."""

@@ -1,0 +1,76 @@
+"""The table of kernels: the shared array-module families, then NumPy's own in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kbackend.engine.array_module import (
+    contract,
+    conv,
+    elementwise,
+    indexing,
+    linalg,
+    movement,
+    random,
+    reduce,
+    scan,
+    sort,
+    special,
+    window,
+)
+from kbackend.engine.interface import Kernel
+from kbackend_numpy.kernels import arithmetic
+
+_SHARED = (
+    elementwise, special, reduce, movement, indexing, contract, conv, window, scan, sort, random,
+    linalg,
+)  # fmt: skip
+_OWN: tuple[Any, ...] = (arithmetic,)
+
+# Kernels that only move or compare elements never raise a floating point warning.
+_SILENT = frozenset(
+    "abs neg floor ceil round isfinite real imag bitcast bitwise_and bitwise_or bitwise_xor "
+    "shift_left shift_right complex eq ne lt le select argmax argmin reshape transpose "
+    "broadcast_to pad slice rev concatenate dynamic_slice dynamic_update_slice full iota gather "
+    "sort argsort searchsorted top_k random_bits maximum minimum".split()
+)
+
+
+def _as_array(out: Any) -> Any:
+    """NumPy answers with scalars where arrays are 0-d; tensors hold arrays only."""
+    return out if out.__class__ is tuple else np.asarray(out)
+
+
+def _quiet(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` with floating point warnings off: infinities and NaN are values like others here."""
+
+    def kernel(*args: Any, **params: Any) -> Any:
+        with np.errstate(all="ignore"):
+            out = fn(*args, **params)
+        return out if out.__class__ is np.ndarray else _as_array(out)
+
+    return kernel
+
+
+def _plain(fn: Callable[..., Any]) -> Callable[..., Any]:
+    def kernel(*args: Any, **params: Any) -> Any:
+        out = fn(*args, **params)
+        return out if out.__class__ is np.ndarray else _as_array(out)
+
+    return kernel
+
+
+def table() -> dict[str, Kernel]:
+    """All kernels of the NumPy engine."""
+    merged: dict[str, Kernel] = {}
+    for family in _SHARED:
+        merged |= family.kernels(np)
+    for family in _OWN:
+        merged |= family.KERNELS
+    return {
+        name: Kernel((_plain if name in _SILENT else _quiet)(kernel.fn), kernel.dtypes)
+        for name, kernel in merged.items()
+    }
