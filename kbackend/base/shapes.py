@@ -62,7 +62,7 @@ def broadcast(*shapes: Shape) -> Shape:
 
     Example:
         >>> broadcast((4, 1), (3,)), broadcast((None, 3), (1, 3))
-        (((4, 3)), (None, 3))
+        ((4, 3), (None, 3))
     """
     first = shapes[0]
     if all(shape == first for shape in shapes):
