@@ -171,9 +171,7 @@ def test_file_that_is_a_directory_is_an_error(home: Path) -> None:
         config.floatx()
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything"
-)
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
 def test_unreadable_file_is_an_error(home: Path) -> None:
     path = write(home, {})
     path.chmod(0)
