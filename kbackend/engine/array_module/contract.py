@@ -7,7 +7,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from kbackend.base.dtypes import NUMPY_DTYPES
-from kbackend.engine.interface import Kernel
+from kbackend.engine.interface import Kernel, KernelFn
 
 Ints = tuple[int, ...]
 Pairs = tuple[Ints, Ints]
@@ -87,6 +87,25 @@ def _matrices(a: Any, plan: _Operand, batch: int) -> tuple[Any, Ints, Ints]:
     return a, first, second
 
 
+def accumulating(xp: Any, fn: KernelFn) -> KernelFn:
+    """`fn`, a sum of products of two arrays, with its sums in a dtype that can take them.
+
+    Low precision floats are summed in float32 and rounded once. For bool it is `any` of `and`.
+    """
+    float32 = xp.dtype("float32")
+
+    def kernel(x: Any, y: Any, **params: Any) -> Any:
+        dtype = x.dtype
+        if dtype in LOW_PRECISION:
+            return fn(x.astype(float32), y.astype(float32), **params).astype(dtype)
+        if dtype.kind == "b":
+            # A sum of non-negative terms is positive if any of them is, so BLAS can count.
+            return fn(x.astype(float32), y.astype(float32), **params) > 0
+        return fn(x, y, **params)
+
+    return kernel
+
+
 def kernels(xp: Any) -> dict[str, Kernel]:
     """The kernels of this family on the array module `xp`."""
     float32, float64 = xp.dtype("float32"), xp.dtype("float64")
@@ -112,15 +131,12 @@ def kernels(xp: Any) -> dict[str, Kernel]:
             out = out.reshape(out.shape[: plan.batch] + x_free + y_free)
         return out
 
+    wide = accumulating(xp, product)
+
     def dot(x: Any, y: Any, contract: Pairs, batch: Pairs = ((), ())) -> Any:
         dtype = x.dtype
         if dtype is float32 or dtype is float64:
             return product(x, y, contract, batch)
-        if dtype in LOW_PRECISION:
-            return product(x.astype(float32), y.astype(float32), contract, batch).astype(dtype)
-        if dtype.kind == "b":
-            # A sum of non-negative terms is positive if any of them is, so BLAS can count.
-            return product(x.astype(float32), y.astype(float32), contract, batch) > 0
-        return product(x, y, contract, batch)
+        return wide(x, y, contract=contract, batch=batch)
 
     return {"dot": Kernel(dot)}
