@@ -1,7 +1,6 @@
 """What holds for every test and doctest: settings of their own, and everything put back after."""
 
 import os
-import random
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -19,17 +18,20 @@ for _name in ("KBACKEND", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
 
 import numpy as np  # noqa: E402
 
-from kbackend.base import config, flags  # noqa: E402
+from kbackend.base import config, flags, naming  # noqa: E402
 from kbackend.engine import loader  # noqa: E402
+from kbackend.state import dtype_policy  # noqa: E402
+from kbackend.state.seed import set_random_seed  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def _isolated(request: pytest.FixtureRequest) -> Iterator[None]:
     """Seeds from the test's name; settings, switches and engine put back afterwards."""
-    seed = zlib.crc32(request.node.nodeid.encode())
-    random.seed(seed)
-    np.random.seed(seed)
+    # Seeds Python's and NumPy's global generators as well.
+    set_random_seed(zlib.crc32(request.node.nodeid.encode()))
+    naming.reset_uids()
     yield
+    dtype_policy.set_dtype_policy(None)
     for name in loader.registered_engines():
         loader.unregister_engine(name)
     loader.reset()
