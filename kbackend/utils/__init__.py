@@ -11,18 +11,25 @@ _TARGETS = {
     "Progbar": "kbackend.utils.progress:Progbar",
     "PyDataset": "kbackend.utils.py_dataset:PyDataset",
     "Sequence": "kbackend.utils.py_dataset:PyDataset",
+    "array_to_img": "kbackend.utils.images:array_to_img",
+    "audio_dataset_from_directory": "kbackend.utils.audio_folders:audio_dataset_from_directory",
     "disable_interactive_logging": "kbackend.base.flags:disable_interactive_logging",
     "enable_interactive_logging": "kbackend.base.flags:enable_interactive_logging",
     "get_file": "kbackend.utils.cached_files:get_file",
+    "image_dataset_from_directory": "kbackend.utils.image_folders:image_dataset_from_directory",
+    "img_to_array": "kbackend.utils.images:img_to_array",
     "is_interactive_logging_enabled": "kbackend.base.flags:is_interactive_logging_enabled",
+    "load_img": "kbackend.utils.images:load_img",
     "normalize": "kbackend.utils.encoding:normalize",
     "pack_x_y_sample_weight": "kbackend.trainers.data.packing:pack_x_y_sample_weight",
     "pad_sequences": "kbackend.utils.sequences:pad_sequences",
+    "save_img": "kbackend.utils.images:save_img",
+    "split_dataset": "kbackend.utils.dataset_split:split_dataset",
     "standardize_dtype": "kbackend.base.dtypes:standardize_dtype",
+    "text_dataset_from_directory": "kbackend.utils.text_folders:text_dataset_from_directory",
+    "timeseries_dataset_from_array": "kbackend.utils.timeseries:timeseries_dataset_from_array",
     "to_categorical": "kbackend.utils.encoding:to_categorical",
     "unpack_x_y_sample_weight": "kbackend.trainers.data.packing:unpack_x_y_sample_weight",
 }
-
-__all__ = sorted(_TARGETS)
 
 __getattr__, __dir__ = attach(__name__, _TARGETS)

@@ -65,6 +65,8 @@ def get_file(
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> _ = (folder / "words.txt").write_text("one two")
         >>> path = get_file(origin=(folder / "words.txt").as_uri(), cache_dir=folder)
+        Downloading data from file:...
+        7/7 ...
         >>> pathlib.Path(path).read_text()
         'one two'
     """
