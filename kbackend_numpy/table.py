@@ -23,12 +23,19 @@ from kbackend.engine.array_module import (
 )
 from kbackend.engine.interface import Kernel
 from kbackend_numpy.kernels import arithmetic
+from kbackend_numpy.kernels import indexing as own_indexing
+from kbackend_numpy.kernels import linalg as own_linalg
+from kbackend_numpy.kernels import random as own_random
+from kbackend_numpy.kernels import sort as own_sort
+from kbackend_numpy.kernels import special as own_special
 
 _SHARED = (
     elementwise, special, reduce, movement, indexing, contract, conv, window, scan, sort, random,
     linalg,
 )  # fmt: skip
-_OWN: tuple[Any, ...] = (arithmetic,)
+_OWN: tuple[Any, ...] = (
+    arithmetic, own_indexing, own_linalg, own_random, own_sort, own_special,
+)  # fmt: skip
 
 # Kernels that only move or compare elements never raise a floating point warning.
 _SILENT = frozenset(
