@@ -63,10 +63,10 @@ def load_data(
         raise TypeError(f"[imdb] unknown arguments. Received: {', '.join(sorted(kwargs))}.")
     arrays = read_npz(fetch("imdb.npz", path))
     rng = np.random.RandomState(seed)
-    parts = []
+    parts: list[tuple[list[list[int]], np.ndarray]] = []
     for name in ("train", "test"):
-        texts, labels = shuffled_by(rng, arrays[f"x_{name}"], arrays[f"y_{name}"])
-        marked = word_lists.mark_start(texts, start_char, index_from)
+        raw, labels = shuffled_by(rng, arrays[f"x_{name}"], arrays[f"y_{name}"])
+        marked = word_lists.mark_start(raw, start_char, index_from)
         parts.append(word_lists.drop_long(maxlen, marked, labels))
     (x_train, y_train), (x_test, y_test) = parts
     word_lists.check_kept("imdb", maxlen, x_train, x_test)

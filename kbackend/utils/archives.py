@@ -39,8 +39,10 @@ def extract_archive(
     """
     if archive_format is None:
         return False
-    wanted = _FORMATS if archive_format == "auto" else archive_format
-    wanted = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    if archive_format == "auto":
+        wanted = list(_FORMATS)
+    else:
+        wanted = [archive_format] if isinstance(archive_format, str) else list(archive_format)
     for kind in wanted:
         if kind not in _FORMATS:
             raise ValueError(

@@ -17,9 +17,11 @@ from typing import Any
 from kbackend.utils.progress import Progbar
 
 try:
-    import fcntl
+    from fcntl import LOCK_EX, flock
+
+    _flock: Any = flock
 except ImportError:  # Windows has no such locks
-    fcntl = None  # type: ignore[assignment]
+    _flock, LOCK_EX = None, 0
 
 _CHUNK = 1 << 18
 _TIMEOUT = 60.0
@@ -120,12 +122,12 @@ def _made_since(target: str, moment: int) -> bool:
 
 @contextlib.contextmanager
 def _locked(part: str) -> Iterator[None]:
-    if fcntl is None:
+    if _flock is None:
         yield
         return
     while True:
         file = open(part, "ab")  # noqa: SIM115 - held open for as long as the lock
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _flock(file, LOCK_EX)
         try:
             same = os.path.samestat(os.fstat(file.fileno()), os.stat(part))
         except FileNotFoundError:

@@ -98,7 +98,7 @@ def image_dataset_from_directory(
     def read(path: str) -> np.ndarray:
         image = img_to_array(load_img(path, color_mode), "channels_last")
         if crop_to_aspect_ratio:
-            top, left, height, width = centre_box(*image.shape[:2], size)
+            top, left, height, width = centre_box(image.shape[0], image.shape[1], size)
             image = image[top : top + height, left : left + width]
         elif pad_to_aspect_ratio:
             image = _padded(image, size)

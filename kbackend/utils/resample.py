@@ -127,11 +127,12 @@ def smart_resize(
             f"Received: data_format={data_format!r}."
         )
     first = data_format == "channels_first"
+    goal = (int(size[0]), int(size[1]))
     if first:
         images = np.moveaxis(images, -3, -1)
-    top, left, height, width = centre_box(images.shape[-3], images.shape[-2], tuple(size))
+    top, left, height, width = centre_box(images.shape[-3], images.shape[-2], goal)
     cut = images[..., top : top + height, left : left + width, :]
-    resized = resample(cut, tuple(size), interpolation)
+    resized = resample(cut, goal, interpolation)
     if resized.dtype != images.dtype:
         resized = np.rint(resized) if images.dtype.kind in "iu" else resized
         if images.dtype.kind in "iu":

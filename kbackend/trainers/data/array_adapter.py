@@ -120,9 +120,9 @@ class ArrayAdapter(DataAdapter):
                 f"[fit] 'batch_size' must be a positive integer. Received: batch_size={batch_size}."
             )
         self.num_rows = rows
-        self.batch_size = int(batch_size)
-        self.num_batches = -(-rows // self.batch_size)
-        self.partial_batch_size = rows % self.batch_size or None
+        self._size = self.batch_size = int(batch_size)
+        self.num_batches = -(-rows // self._size)
+        self.partial_batch_size = rows % self._size or None
         self.has_partial_batch = self.partial_batch_size is not None
         self._shuffle = shuffle
         self._seed = resolve_seed(seed) if shuffle else 0
@@ -131,7 +131,7 @@ class ArrayAdapter(DataAdapter):
 
     def batches(self, epoch: int = 0) -> Iterator[tuple[Any, ...]]:
         """A pass over the data, in the order that `epoch` has."""
-        starts: Any = range(0, self.num_rows, self.batch_size)
+        starts: Any = range(0, self.num_rows, self._size)
         if self._shuffle == "batch":
             order = permutation(len(starts), self._seed, epoch)
             starts = [starts[i] for i in order]
@@ -140,7 +140,7 @@ class ArrayAdapter(DataAdapter):
         return self._sliced(starts)
 
     def _sliced(self, starts: Any) -> Iterator[tuple[Any, ...]]:
-        size, data = self.batch_size, self._data
+        size, data = self._size, self._data
         for start in starts:
             if self._flat:
                 yield tuple([rows.slice(start, start + size) for rows in data])
@@ -148,7 +148,7 @@ class ArrayAdapter(DataAdapter):
                 yield self._nested(lambda rows, a=start: rows.slice(a, a + size))
 
     def _shuffled(self, order: np.ndarray) -> Iterator[tuple[Any, ...]]:
-        size, data = self.batch_size, self._data
+        size, data = self._size, self._data
         for start in range(0, self.num_rows, size):
             picked = order[start : start + size]
             if self._flat:
