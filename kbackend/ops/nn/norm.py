@@ -1,0 +1,391 @@
+"""Moments and normalisations, each a composite with one joint gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kbackend.base import config, shapes
+from kbackend.core import lang
+from kbackend.core.composite import composite
+from kbackend.core.convert import to_tensor
+from kbackend.ops.define import op
+from kbackend.ops.nn.arguments import LOW_PRECISION, axes_of, count_of, floating, mean_of
+
+Ints = tuple[int, ...]
+
+
+# ----- moments -----
+
+
+@composite("moments")
+def moments_c(x: Any, *, axes: Ints) -> Any:
+    """Mean and variance over `axes`, which stay with size 1."""
+    mean = mean_of(x, axes)
+    centred = lang.sub(x, mean)
+    return mean, mean_of(lang.mul(centred, centred), axes)
+
+
+@moments_c.def_vjp
+def _moments_vjp(needs: Any, g: Any, result: Any, x: Any, *, axes: Ints) -> Any:
+    n = count_of(x, axes)
+    # The mean's own part in the variance's gradient sums to zero.
+    centred = lang.sub(x, result[0])
+    return (lang.add(lang.mul(centred, lang.div(lang.mul(g[1], 2.0), n)), lang.div(g[0], n)),)
+
+
+@op(static=("axes",))
+def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> Any:
+    """Mean and variance of `x` over `axes`.
+
+    Args:
+        x: numeric tensor. Half precision is computed in float32.
+        axes: integer or tuple of them; `None` means all.
+        keepdims: whether the reduced dimensions stay with size 1.
+        synchronized: accepted for compatibility; the moments are those of this process.
+
+    Returns:
+        Two floating tensors.
+
+    Example:
+        >>> mean, variance = moments([[1.0, 2.0], [3.0, 6.0]], axes=0)
+        >>> mean.tolist(), variance.tolist()
+        ([2.0, 4.0], [1.0, 4.0])
+    """
+    x = floating(x)
+    dtype = x.dtype
+    found = axes_of(axes, x)
+    if dtype in LOW_PRECISION:
+        x = lang.cast(x, "float32")
+    mean, variance = moments_c(x, axes=found)
+    if not keepdims:
+        shape = shapes.reduced(tuple(x.shape), found, False)
+        mean, variance = lang.reshape(mean, shape), lang.reshape(variance, shape)
+    return lang.cast(mean, dtype), lang.cast(variance, dtype)
+
+
+# ----- batch normalisation -----
+
+
+@composite("batch_normalization")
+def batch_normalization_c(
+    x: Any, mean: Any, variance: Any, *affine: Any, epsilon: float, scaled: bool, centred: bool
+) -> Any:
+    """(x - mean) / sqrt(variance + epsilon), times a scale, plus an offset.
+
+    All but x broadcast along the same dimensions; `affine` is the scale, the offset, or both.
+    """
+    factor = lang.rsqrt(lang.add(variance, epsilon))
+    if scaled:
+        factor = lang.mul(factor, affine[0])
+    shift = lang.neg(lang.mul(mean, factor))
+    if centred:
+        shift = lang.add(shift, affine[-1])
+    return lang.add(lang.mul(x, factor), shift)
+
+
+@batch_normalization_c.def_vjp
+def _batch_normalization_vjp(
+    needs: Any, g: Any, result: Any, x: Any, mean: Any, variance: Any, *affine: Any,
+    epsilon: float, scaled: bool, centred: bool,
+) -> Any:  # fmt: skip
+    axes = tuple(
+        i for i, d in enumerate(mean.shape) if d == 1 and (x.shape[i] is None or x.shape[i] != 1)
+    )
+    inverse = lang.rsqrt(lang.add(variance, epsilon))
+    factor = lang.mul(inverse, affine[0]) if scaled else inverse
+    out: list[Any] = [lang.mul(g, factor) if needs[0] else None]
+    if not any(needs[1:]):
+        return out + [None] * (len(needs) - 1)
+    total = lang.reduce_sum(g, axes, True)
+    out.append(lang.neg(lang.mul(total, factor)) if needs[1] else None)
+    if not needs[2] and not (scaled and needs[3]):
+        weighted = None
+    else:
+        weighted = lang.reduce_sum(lang.mul(g, lang.sub(x, mean)), axes, True)
+    if needs[2]:
+        cubed = lang.mul(lang.mul(inverse, inverse), lang.mul(factor, -0.5))
+        out.append(lang.mul(weighted, cubed))
+    else:
+        out.append(None)
+    if scaled:
+        out.append(lang.mul(weighted, inverse) if needs[3] else None)
+    if centred:
+        out.append(total if needs[-1] else None)
+    return out
+
+
+@op(static=("axis",), tensors=("mean", "variance", "offset", "scale"))
+def batch_normalization(
+    x: Any,
+    mean: Any,
+    variance: Any,
+    axis: int,
+    offset: Any = None,
+    scale: Any = None,
+    epsilon: float = 1e-3,
+) -> Any:
+    """`(x - mean) / sqrt(variance + epsilon) * scale + offset`, by position along `axis`.
+
+    Args:
+        x: numeric tensor.
+        mean: vector with one mean per position along `axis`.
+        variance: vector of variances.
+        axis: the dimension that keeps its own statistics, usually the channels.
+        offset: `None`, or vector to add.
+        scale: `None`, or vector to multiply by.
+        epsilon: what is added to the variance.
+
+    Returns:
+        A floating tensor of the shape of `x`.
+
+    Raises:
+        ValueError: a vector has the wrong length.
+
+    Example:
+        >>> batch_normalization([[2.0, 5.0]], [1.0, 1.0], [1.0, 4.0], -1, epsilon=0.0).tolist()
+        [[1.0, 2.0]]
+
+    Reference:
+        S. Ioffe, C. Szegedy, "Batch normalization", 2015.
+    """
+    x = floating(x)
+    ndim = len(x.shape)
+    at = shapes.canonical_axis(axis, ndim)
+    shape = (1,) * at + (x.shape[at],) + (1,) * (ndim - at - 1)
+    rows = [_row(value, shape, x.dtype, "batch_normalization") for value in (mean, variance)]
+    rows += [
+        _row(value, shape, x.dtype, "batch_normalization")
+        for value in (scale, offset)
+        if value is not None
+    ]
+    joint = rows[0].dtype
+    return batch_normalization_c(
+        lang.cast(x, joint) if x.dtype != joint else x,
+        *rows,
+        epsilon=float(epsilon),
+        scaled=scale is not None,
+        centred=offset is not None,
+    )
+
+
+def _row(value: Any, shape: Any, dtype: str, name: str) -> Any:
+    """A parameter as a tensor of `dtype` that broadcasts along all dimensions but its own."""
+    value = lang.cast(to_tensor(value), dtype)
+    size, wanted = shapes.size_of(tuple(value.shape)), shapes.size_of(shape)
+    if size is not None and wanted is not None and size not in (1, wanted):
+        raise ValueError(
+            f"[{name}] a parameter must have one element per normalised position: {wanted} for "
+            f"the shape {tuple(d for d in shape if d != 1)}. Received: shape={tuple(value.shape)}."
+        )
+    return lang.reshape(value, (1,) * len(shape) if size == 1 else shape)
+
+
+# ----- layer normalisation -----
+
+
+@composite("layer_normalization")
+def layer_normalization_c(
+    x: Any, *affine: Any, axes: Ints, epsilon: float, scaled: bool, centred: bool
+) -> Any:
+    """The normalised x (with scale and offset), the mean and 1 / standard deviation.
+
+    `affine` is the scale, the offset, or both; they broadcast along all dimensions but `axes`.
+    """
+    mean = mean_of(x, axes)
+    y = lang.sub(x, mean)
+    inverse = lang.rsqrt(lang.add(mean_of(lang.mul(y, y), axes), epsilon))
+    y = lang.mul(y, inverse)
+    if scaled:
+        y = lang.mul(y, affine[0])
+    if centred:
+        y = lang.add(y, affine[-1])
+    return y, mean, inverse
+
+
+@layer_normalization_c.def_vjp
+def _layer_normalization_vjp(
+    needs: Any, g: Any, result: Any, x: Any, *affine: Any,
+    axes: Ints, epsilon: float, scaled: bool, centred: bool,
+) -> Any:  # fmt: skip
+    g, g_mean, g_inverse = g
+    _, mean, inverse = result
+    outer = tuple(i for i in range(len(x.shape)) if i not in axes)
+    y = lang.mul(lang.sub(x, mean), inverse)
+    out: list[Any] = [None]
+    if needs[0]:
+        n = count_of(x, axes)
+        d = lang.mul(g, affine[0]) if scaled else g
+        along = lang.add(mean_of(lang.mul(d, y), axes), lang.div(lang.mul(g_inverse, inverse), n))
+        flat = mean_of(d, axes)
+        inner = lang.sub(lang.sub(d, flat), lang.mul(y, along))
+        out[0] = lang.add(lang.mul(inner, inverse), lang.div(g_mean, n))
+    if scaled:
+        out.append(lang.reduce_sum(lang.mul(g, y), outer, True) if needs[1] else None)
+    if centred:
+        out.append(lang.reduce_sum(g, outer, True) if needs[-1] else None)
+    return out
+
+
+@op(tensors=("gamma", "beta"))
+def layer_normalization(
+    x: Any,
+    gamma: Any = None,
+    beta: Any = None,
+    axis: Any = -1,
+    epsilon: float | None = None,
+    **kwargs: Any,
+) -> Any:
+    """`x` with mean 0 and variance 1 over `axis`, times `gamma`, plus `beta`.
+
+    Args:
+        x: numeric tensor. Half precision is computed in float32.
+        gamma: `None`, or a scale of the shape of the normalised dimensions.
+        beta: `None`, or an offset of that shape.
+        axis: integer or tuple of them.
+        epsilon: what is added to the variance; the configured epsilon by default.
+        **kwargs: `rms_scaling`, as older code has it; use `rms_normalization` instead.
+
+    Returns:
+        A floating tensor of the shape of `x`.
+
+    Raises:
+        ValueError: `gamma` or `beta` does not fit, or an argument is unknown.
+
+    Example:
+        >>> layer_normalization([[1.0, 3.0]], epsilon=0.0).tolist()
+        [[-1.0, 1.0]]
+
+    Reference:
+        J. L. Ba et al., "Layer normalization", 2016.
+    """
+    rms_scaling = kwargs.pop("rms_scaling", False)
+    if kwargs:
+        raise ValueError(
+            f"[layer_normalization] there is no argument {', '.join(map(repr, kwargs))}."
+        )
+    if rms_scaling:
+        return _rms(x, gamma, axis, epsilon, "layer_normalization")
+    x, axes, dtype, affine = _prepare(x, (gamma, beta), axis, "layer_normalization")
+    y = layer_normalization_c(
+        x,
+        *affine,
+        axes=axes,
+        epsilon=config.epsilon() if epsilon is None else float(epsilon),
+        scaled=gamma is not None,
+        centred=beta is not None,
+    )[0]
+    return lang.cast(y, dtype)
+
+
+def _prepare(x: Any, parameters: tuple[Any, ...], axis: Any, name: str) -> Any:
+    """x in at least float32, its axes, its dtype, and the parameters in broadcasting shape."""
+    x = floating(x)
+    dtype = x.dtype
+    axes = axes_of(axis, x)
+    if dtype in LOW_PRECISION:
+        x = lang.cast(x, "float32")
+    shape = tuple(d if i in axes else 1 for i, d in enumerate(x.shape))
+    return x, axes, dtype, [_row(p, shape, x.dtype, name) for p in parameters if p is not None]
+
+
+@composite("rms_normalization")
+def rms_normalization_c(x: Any, *scale: Any, axes: Ints, epsilon: float) -> Any:
+    """x divided by its root mean square over `axes`, times `scale`; and 1 / root mean square."""
+    inverse = lang.rsqrt(lang.add(mean_of(lang.mul(x, x), axes), epsilon))
+    y = lang.mul(x, inverse)
+    return (lang.mul(y, scale[0]) if scale else y), inverse
+
+
+@rms_normalization_c.def_vjp
+def _rms_normalization_vjp(
+    needs: Any, g: Any, result: Any, x: Any, *scale: Any, axes: Ints, epsilon: float
+) -> Any:
+    g, g_inverse = g
+    inverse = result[1]
+    y = lang.mul(x, inverse)
+    out: list[Any] = [None]
+    if needs[0]:
+        d = lang.mul(g, scale[0]) if scale else g
+        extra = lang.div(lang.mul(g_inverse, inverse), count_of(x, axes))
+        along = lang.add(mean_of(lang.mul(d, y), axes), extra)
+        out[0] = lang.mul(lang.sub(d, lang.mul(y, along)), inverse)
+    if scale:
+        outer = tuple(i for i, n in enumerate(scale[0].shape) if n == 1 and x.shape[i] != 1)
+        out.append(lang.reduce_sum(lang.mul(g, y), outer, True) if needs[1] else None)
+    return out
+
+
+def _rms(x: Any, scale: Any, axis: Any, epsilon: float | None, name: str) -> Any:
+    x, axes, dtype, scales = _prepare(x, (scale,), axis, name)
+    y = rms_normalization_c(
+        x, *scales, axes=axes, epsilon=config.epsilon() if epsilon is None else float(epsilon)
+    )[0]
+    return lang.cast(y, dtype)
+
+
+@op(tensors=("scale",))
+def rms_normalization(
+    x: Any, scale: Any = None, axis: Any = -1, epsilon: float | None = None
+) -> Any:
+    """`x` divided by its root mean square over `axis`, times `scale`.
+
+    Args:
+        x: numeric tensor. Half precision is computed in float32.
+        scale: `None`, a number, or a tensor of the shape of the normalised dimensions.
+        axis: integer or tuple of them.
+        epsilon: what is added to the mean square; the configured epsilon by default.
+
+    Returns:
+        A floating tensor of the shape of `x`.
+
+    Raises:
+        ValueError: `scale` does not fit.
+
+    Example:
+        >>> rms_normalization([[3.0, 3.0]], epsilon=0.0).tolist()
+        [[1.0, 1.0]]
+
+    Reference:
+        B. Zhang, R. Sennrich, "Root mean square layer normalization", 2019.
+    """
+    return _rms(x, scale, axis, epsilon, "rms_normalization")
+
+
+# ----- to length one -----
+
+
+@op()
+def normalize(x: Any, axis: Any = -1, order: int = 2, epsilon: float | None = None) -> Any:
+    """`x` divided by its norm along `axis`.
+
+    Args:
+        x: numeric tensor.
+        axis: integer or tuple of them; `None` means all.
+        order: integer of at least 1, the order of the norm.
+        epsilon: least norm to divide by; the configured epsilon by default.
+
+    Returns:
+        A floating tensor of the shape of `x`.
+
+    Raises:
+        ValueError: `order` is not a positive integer.
+
+    Example:
+        >>> normalize([[3.0, 4.0]]).tolist()
+        [[0.6, 0.8]]
+    """
+    if not isinstance(order, int) or order < 1:
+        raise ValueError(f"[normalize] 'order' must be an integer >= 1. Received: order={order}.")
+    x = floating(x)
+    least = config.epsilon() if epsilon is None else float(epsilon)
+    axes = axes_of(axis, x)
+    if order == 2:
+        squares = lang.reduce_sum(lang.mul(x, x), axes, True)
+        return lang.mul(x, lang.minimum(lang.rsqrt(squares), 1 / least if least else float("inf")))
+    magnitude = lang.abs_(x)
+    if order == 1:
+        size = lang.reduce_sum(magnitude, axes, True)
+    else:
+        powers = lang.pow_(magnitude, float(order))
+        size = lang.pow_(lang.reduce_sum(powers, axes, True), 1 / order)
+    return lang.div(x, lang.maximum(size, least))
