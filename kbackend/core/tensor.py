@@ -197,7 +197,7 @@ def _from_list(value: Any) -> tuple[Any, str | None]:
         if host.dtype == np.float64:
             return host, config.floatx()
         if host.dtype == np.int64 and (
-            not host.size or (host.min() in _INT32 and host.max() in _INT32)
+            not host.size or (int(host.min()) in _INT32 and int(host.max()) in _INT32)
         ):
             return host, "int32"
     return host, None

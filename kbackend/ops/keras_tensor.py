@@ -33,7 +33,15 @@ class KerasTensor(Symbolic):
         (None, 3)
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_keras_history", "_keras_mask", "_name", "aval", "record_history")
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_keras_history",
+        "_keras_mask",
+        "_name",
+        "aval",
+        "record_history",
+    )
 
     def __init__(
         self,

@@ -62,9 +62,11 @@ class Operation:
         """`outputs` as the results of a new node. An input handed through gets an alias."""
         taken = {id(x) for x in tree.flatten((args, kwargs))}
         outputs = tree.map_structure(
-            lambda x: x.alias()
-            if isinstance(x, KerasTensor) and (id(x) in taken or hasattr(x, "_keras_history"))
-            else x,
+            lambda x: (
+                x.alias()
+                if isinstance(x, KerasTensor) and (id(x) in taken or hasattr(x, "_keras_history"))
+                else x
+            ),
             outputs,
         )
         Node(self, args, kwargs, outputs)
@@ -101,8 +103,7 @@ class Operation:
         """
         args, kwargs = self._init_arguments
         parameters = [
-            p
-            for p in list(inspect.signature(type(self).__init__).parameters.values())[1:]
+            p for p in list(inspect.signature(type(self).__init__).parameters.values())[1:]
         ]
         named = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         config = {**dict(zip(named, args, strict=False)), **kwargs}

@@ -9,7 +9,7 @@ from typing import Any
 
 # ----- names -----
 
-_names: ContextVar[tuple[str, ...]] = ContextVar("kbackend_names", default=())
+_names: ContextVar[tuple[tuple[str, Any], ...]] = ContextVar("kbackend_names", default=())
 
 
 class name_scope:  # noqa: N801 - Keras's name
@@ -17,6 +17,7 @@ class name_scope:  # noqa: N801 - Keras's name
 
     Args:
         name: a name without "/".
+        caller: object that opens the scope; a scope that it opened already is not opened twice.
 
     Raises:
         ValueError: the name is not a string, or contains "/".
@@ -27,24 +28,28 @@ class name_scope:  # noqa: N801 - Keras's name
         'encoder'
     """
 
-    def __init__(self, name: str, **kwargs: Any) -> None:
+    def __init__(self, name: str, caller: Any = None, **kwargs: Any) -> None:
         if not isinstance(name, str) or "/" in name:
             raise ValueError(
                 f"[name_scope] 'name' must be a string without '/'. Received: name={name!r}."
             )
         self.name = name
+        self.caller = caller
 
     def __enter__(self) -> name_scope:
-        self._token = _names.set((*_names.get(), self.name))
+        names = _names.get()
+        again = self.caller is not None and names and names[-1][1] is self.caller
+        self._token = None if again else _names.set((*names, (self.name, self.caller)))
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        _names.reset(self._token)
+        if self._token is not None:
+            _names.reset(self._token)
 
 
 def current_path() -> str:
     """The names of the open scopes, joined by "/"."""
-    return "/".join(_names.get())
+    return "/".join(name for name, _ in _names.get())
 
 
 # ----- autocasting: variables read as the compute dtype of the layer that is being called -----

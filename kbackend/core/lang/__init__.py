@@ -5,8 +5,10 @@ tensor) and do no promotion: that is the business of `operators` and of `kbacken
 Axes are non-negative and, in tuples, sorted.
 """
 
+# ruff: noqa: F403 - the four files are one vocabulary
 from kbackend.core.lang.array import *
-from kbackend.core.lang.constants import lift, lift_as
+from kbackend.core.lang.constants import lift as lift
+from kbackend.core.lang.constants import lift_as as lift_as
 from kbackend.core.lang.contract import *
 from kbackend.core.lang.elementwise import *
 from kbackend.core.lang.special import *
