@@ -69,7 +69,7 @@ def _turned(w: Any, groups: int) -> Any:
     return w.reshape(*window, filters // groups, groups * inner)
 
 
-def kernels(xp: Any, block_bytes: int = 4 << 20) -> dict[str, Kernel]:
+def kernels(xp: Any, block_bytes: int = 8 << 20) -> dict[str, Kernel]:
     """The kernels of this family on the array module `xp`.
 
     Args:
@@ -192,17 +192,17 @@ def kernels(xp: Any, block_bytes: int = 4 << 20) -> dict[str, Kernel]:
         f = w.shape[-1]
         touched = taps(tuple(space), how.window, how.strides, how.padding, how.dilation)
         per_row = spread_filters(w, out.shape[-2])
-        step = block_of(n, 4 * prod(out.shape[1:]) * x.itemsize)
+        step = block_of(n, 8 * prod(out.shape[1:]) * x.itemsize)
         scratch = xp.empty((step, *out.shape[1:]), x.dtype)
         out.fill(0)
         for i in range(0, n, step):
             block, into = x[i : i + step], out[i : i + step]
             if f != c:
                 block = xp.repeat(block, f // c, axis=-1)
-            for index, source, target in touched:
+            for place, source, target in touched:
                 size = target[-1].stop - target[-1].start
                 product = scratch[: len(block)][target]
-                xp.multiply(block[source], per_row[index][:size], out=product)
+                xp.multiply(block[source], per_row[place][:size], out=product)
                 into[target] += product
         return out
 
@@ -211,15 +211,15 @@ def kernels(xp: Any, block_bytes: int = 4 << 20) -> dict[str, Kernel]:
         f = w.shape[-1]
         touched = taps(tuple(space), how.window, how.strides, how.padding, how.dilation)
         per_row = spread_filters(w, g.shape[-2])
-        step = block_of(n, 4 * prod(g.shape[1:]) * g.itemsize)
+        step = block_of(n, 8 * prod(g.shape[1:]) * g.itemsize)
         scratch = xp.empty((step, *g.shape[1:]), g.dtype)
         out.fill(0)
         for i in range(0, n, step):
             block, into = g[i : i + step], out[i : i + step]
-            for index, source, target in touched:
+            for place, source, target in touched:
                 size = target[-1].stop - target[-1].start
                 product = scratch[: len(block)][target]
-                xp.multiply(block[target], per_row[index][:size], out=product)
+                xp.multiply(block[target], per_row[place][:size], out=product)
                 if f != c:
                     product = product.reshape(*product.shape[:-1], c, f // c).sum(-1)
                 into[source] += product
@@ -230,19 +230,19 @@ def kernels(xp: Any, block_bytes: int = 4 << 20) -> dict[str, Kernel]:
         f = g.shape[-1]
         touched = taps(tuple(space), how.window, how.strides, how.padding, how.dilation)
         out = xp.zeros((*how.window, f), x.dtype)
-        step = block_of(n, 4 * prod(g.shape[1:]) * x.itemsize)
+        step = block_of(n, 8 * prod(g.shape[1:]) * x.itemsize)
         scratch = xp.zeros((step, *g.shape[1:]), x.dtype)
         ones = xp.ones(step * prod(g.shape[1:-1]), x.dtype)
         for i in range(0, n, step):
             block, cotangent = x[i : i + step], g[i : i + step]
             if f != c:
                 block = xp.repeat(block, f // c, axis=-1)
-            for index, source, target in touched:
+            for place, source, target in touched:
                 product = scratch.reshape(-1)[: prod(cotangent[target].shape)]
                 product = product.reshape(cotangent[target].shape)
                 xp.multiply(block[source], cotangent[target], out=product)
                 rows = product.reshape(-1, f)
-                out[index] += matmul(ones[: len(rows)], rows)
+                out[place] += matmul(ones[: len(rows)], rows)
         return out[..., None, :]
 
     # ----- the three kernels -----
@@ -285,8 +285,8 @@ def kernels(xp: Any, block_bytes: int = 4 << 20) -> dict[str, Kernel]:
         for i in range(0, n, step):
             cotangent = g[i : i + step].reshape(-1, groups, f // groups).swapaxes(0, 1)
             into = by_group[i : i + step]
-            for index, source, target in taps(space, *how[:4]):
-                product = matmul(cotangent, filters[index]).swapaxes(0, 1)
+            for place, source, target in taps(space, *how[:4]):
+                product = matmul(cotangent, filters[place]).swapaxes(0, 1)
                 into[source] += product.reshape(-1, *positions_, groups, inner)[target]
         return out
 
@@ -303,8 +303,8 @@ def kernels(xp: Any, block_bytes: int = 4 << 20) -> dict[str, Kernel]:
             product = matmul(filters, cotangent.T).reshape(*how.window, c, -1, *positions_)
             into = planes[:, : product.shape[-1 - len(space)]]
             into.fill(0)
-            for index, source, target in taps(tuple(space), *how[:4]):
-                into[(slice(None), *source)] += product[index][(slice(None), *target)]
+            for place, source, target in taps(tuple(space), *how[:4]):
+                into[(slice(None), *source)] += product[place][(slice(None), *target)]
             out[i : i + step] = xp.moveaxis(into, 0, -1)
         return out
 

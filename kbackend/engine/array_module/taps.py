@@ -18,13 +18,13 @@ class Tap(NamedTuple):
     """One tap of a window.
 
     Attributes:
-        index: its place in the window.
+        place: its place in the window.
         source: slices over (batch, *space) of the elements it reads.
         target: slices over (batch, *positions) of the window positions that read them; at the
             others the tap lies in the padding.
     """
 
-    index: Ints
+    place: Ints
     source: Slices
     target: Slices
 

@@ -30,7 +30,7 @@ def _lowest(dtype: np.dtype[Any]) -> Any:
     if dtype.kind in "iu":
         return np.iinfo(dtype).min
     lowest = float(dtype.type(-np.inf))
-    return float(ml_dtypes.finfo(dtype).min) if np.isnan(lowest) else lowest
+    return float(ml_dtypes.finfo(dtype).min) if np.isnan(lowest) else lowest  # type: ignore[no-untyped-call]
 
 
 def _positions(space: Ints, window: Ints, strides: Ints, padding: Pads) -> Ints:
@@ -51,13 +51,18 @@ def _axis_taps(
     )
 
 
-def kernels(xp: Any, block_bytes: int = 1 << 20) -> dict[str, Kernel]:
+# Integers as wide as the dtypes.
+_BITS = {size: np.dtype(f"int{8 * size}") for size in (1, 2, 4, 8)}
+
+
+def kernels(xp: Any, block_bytes: int = 1 << 20, look: bool = True) -> dict[str, Kernel]:
     """The kernels of this family on the array module `xp`.
 
     Args:
         xp: `numpy` or a module like it.
         block_bytes: how much to finish before going on, so that it stays in a cache from one tap
             to the next.
+        look: whether looking at a value is cheap; it makes an accelerator wait.
     """
     float32 = xp.dtype("float32")
 
@@ -114,25 +119,43 @@ def kernels(xp: Any, block_bytes: int = 1 << 20) -> dict[str, Kernel]:
             x = x.astype(float32)
         greatest = window_max(x, window, strides, padding)
         open_ = xp.ones(greatest.shape, bool)
-        inexact = x.dtype.kind not in "biu"
+        has_nan = x.dtype.kind not in "biu" and (not look or bool(xp.isnan(greatest).any()))
         space = x.shape[1:-1]
         for _, source, target in taps(space, window, strides, padding, (1,) * len(window)):
             value, still = x[source], open_[target]
             first = value == greatest[target]
-            if inexact:
-                # Then the maximum is NaN, and equals nothing.
+            if has_nan:
+                # Where the maximum is NaN, it is the first NaN.
                 first |= value != value
             first &= still
             still ^= first
             yield source, target, first
 
+    def kept(values: Any, mask: Any, out: Any) -> None:
+        """Writes the values where the mask holds and zeros elsewhere; it may be in place."""
+        bits = _BITS.get(values.dtype.itemsize)
+        if bits is None:
+            out[...] = xp.where(mask, values, xp.zeros((), values.dtype))
+            return
+        # All bits or none. Much faster than a choice, and unlike a product right for infinities.
+        ones = xp.negative(mask.view("int8")).astype(bits, copy=False)
+        xp.bitwise_and(values.view(bits), ones, out=out.view(bits))
+
     def window_pick(x: Any, t: Any, window: Ints, strides: Ints, padding: Pads) -> Any:
         out_space = _positions(x.shape[1:-1], window, strides, padding)
         out = xp.zeros((x.shape[0], *out_space, x.shape[-1]), t.dtype)
+        bits = _BITS.get(t.dtype.itemsize)
         for batch in blocks(x):
             block, into = t[batch], out[batch]
             for source, target, first in first_maxima(x[batch], window, strides, padding):
-                xp.copyto(into[target], block[source], where=first)
+                picked = xp.empty(first.shape, t.dtype)
+                kept(block[source], first, picked)
+                if bits is None:
+                    into[target] += picked
+                else:
+                    # Only one tap contributes to each, whatever its bits.
+                    part = into[target].view(bits)
+                    part |= picked.view(bits)
         return out
 
     def summed(shape: Ints, g: Any, add: Callable[[Any, Any, slice], None]) -> Any:
@@ -149,12 +172,13 @@ def kernels(xp: Any, block_bytes: int = 1 << 20) -> dict[str, Kernel]:
         apart = all(s >= k for s, k in zip(strides, window, strict=True))
 
         def add(into: Any, block: Any, batch: slice) -> None:
-            zero = xp.zeros((), block.dtype)
             for source, target, first in first_maxima(x[batch], window, strides, padding):
                 if apart:
-                    xp.copyto(into[source], block[target], where=first)
+                    kept(block[target], first, into[source])
                 else:
-                    into[source] += xp.where(first, block[target], zero)
+                    chosen = xp.empty(first.shape, block.dtype)
+                    kept(block[target], first, chosen)
+                    into[source] += chosen
 
         return summed(x.shape, g, add)
 
