@@ -1,0 +1,90 @@
+"""Optimizers: what changes a model's weights by their gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kbackend.base import serialization
+from kbackend.optimizers import schedules
+from kbackend.optimizers.adam import Adam, AdamW
+from kbackend.optimizers.optimizer import Optimizer
+from kbackend.optimizers.sgd import SGD
+
+_CLASSES: dict[str, type] = {cls.__name__: cls for cls in (Adam, AdamW, SGD)}
+# Names may be written in any case.
+_NAMES = {**{name.lower(): cls for name, cls in _CLASSES.items()}, **_CLASSES}
+
+
+def serialize(optimizer: Any) -> Any:
+    """An optimizer as plain data, as Keras writes it.
+
+    Args:
+        optimizer: the optimizer.
+
+    Returns:
+        A dict that `deserialize` makes an equal optimizer from.
+
+    Example:
+        >>> serialize(SGD())["class_name"]
+        'SGD'
+    """
+    return serialization.serialize(optimizer)
+
+
+def deserialize(config: Any, custom_objects: Any = None) -> Any:
+    """An optimizer from what `serialize` returned.
+
+    Args:
+        config: the data; the class may be named in any case.
+        custom_objects: name -> class of the user's.
+
+    Returns:
+        The optimizer.
+
+    Raises:
+        TypeError: the class is not known.
+
+    Example:
+        >>> deserialize({"class_name": "sgd", "config": {"momentum": 0.5}}).momentum
+        0.5
+    """
+    name = config.get("class_name") if isinstance(config, dict) else None
+    if isinstance(name, str) and name.lower() in _NAMES and name not in (custom_objects or {}):
+        config = {**config, "class_name": _NAMES[name.lower()].__name__}
+    return serialization.deserialize(config, custom_objects, _CLASSES)
+
+
+def get(identifier: Any) -> Any:
+    """An optimizer from its name, its config, or itself.
+
+    Args:
+        identifier: name in any case ("adam"), config, class, optimizer, or `None`.
+
+    Returns:
+        The optimizer; `None` for `None`.
+
+    Raises:
+        ValueError: the identifier is none of these.
+
+    Example:
+        >>> get("adam").beta_1
+        0.9
+    """
+    if identifier is None or isinstance(identifier, Optimizer):
+        return identifier
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
+    if isinstance(identifier, str):
+        known = serialization.get_registered_object(identifier, None, _NAMES)
+        known = known or _NAMES.get(identifier.lower())
+        if known is not None:
+            return known() if isinstance(known, type) else known
+    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
+        return identifier()
+    raise ValueError(
+        f"There is no optimizer {identifier!r}. Pass an Optimizer, a config, or one of: "
+        f"{', '.join(_CLASSES)}."
+    )
+
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "deserialize", "get", "schedules", "serialize"]
