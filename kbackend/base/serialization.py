@@ -122,6 +122,8 @@ def serialize(obj: Any) -> Any:
         >>> serialize({"size": (2, 3), "where": slice(1, None)})["where"]["class_name"]
         '__slice__'
     """
+    if isinstance(obj, np.generic):
+        return obj.item()
     if isinstance(obj, _PLAIN):
         return obj
     if isinstance(obj, (list, tuple)):
@@ -129,8 +131,6 @@ def serialize(obj: Any) -> Any:
         return tuple(items) if isinstance(obj, tuple) else items
     if isinstance(obj, Mapping):
         return {key: serialize(value) for key, value in obj.items()}
-    if isinstance(obj, np.generic):
-        return obj.item()
     special = _serialize_value(obj)
     if special is not None:
         return special
@@ -249,13 +249,15 @@ def deserialize(
         ValueError: the config holds code and the safe mode is on.
 
     Example:
-        >>> deserialize({"class_name": "__slice__", "config": {"start": 1, "stop": 2, "step": None}})
-        slice(1, 2, None)
+        >>> deserialize({"class_name": "__bytes__", "config": {"value": "ab"}})
+        b'ab'
     """
     if config is None or isinstance(config, (int, float)):
         return config
     if isinstance(config, str):
-        found = get_registered_object(config, dict(custom_objects or {}), dict(module_objects or {}))
+        found = get_registered_object(
+            config, dict(custom_objects or {}), dict(module_objects or {})
+        )
         return config if found is None else found
     with custom_object_scope(dict(custom_objects or {})), safe_mode_scope(safe_mode):
         return _read(config, module_objects or {})

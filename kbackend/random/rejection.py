@@ -95,7 +95,7 @@ def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Any:
 
     Example:
         >>> from kbackend import random
-        >>> random.gamma((1000,), 3.0, seed=1).numpy().mean().round()
+        >>> float(random.gamma((1000,), 3.0, seed=1).numpy().mean().round())
         3.0
 
     Reference:
@@ -128,7 +128,7 @@ def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None)
 
     Example:
         >>> from kbackend import random
-        >>> random.beta((1000,), 2.0, 2.0, seed=1).numpy().mean().round(1)
+        >>> float(random.beta((1000,), 2.0, 2.0, seed=1).numpy().mean().round(1))
         0.5
     """
     dtype, shape = float_dtype("beta", dtype), standardize_shape(shape)
@@ -195,9 +195,7 @@ def _transformed_rejection(state: Any, shape: Shape, n: Any, p: Any) -> Any:
         u = lang.sub(open_unit(first, shape, "float64"), 0.5)
         v = open_unit(second, shape, "float64")
         us = lang.sub(0.5, lang.abs_(u))
-        k = lang.floor(
-            lang.add(lang.mul(lang.add(lang.div(lang.mul(a, 2.0), us), b), u), c)
-        )
+        k = lang.floor(lang.add(lang.mul(lang.add(lang.div(lang.mul(a, 2.0), us), b), u), c))
         inside = lang.bitwise_and(lang.le(0.0, k), lang.le(k, n))
         easy = lang.bitwise_and(lang.le(0.07, us), lang.le(v, v_r))
         tried = lang.maximum(lang.minimum(k, n), 0.0)
@@ -214,9 +212,7 @@ def _transformed_rejection(state: Any, shape: Shape, n: Any, p: Any) -> Any:
 def _log_mass(k: Any, n: Any, odds: Any) -> Any:
     """Logarithm of the probability of k successes, up to a term that depends on n and p only."""
     rest = lang.sub(n, k)
-    return lang.sub(
-        lang.mul(k, lang.log(odds)), lang.add(_log_factorial(k), _log_factorial(rest))
-    )
+    return lang.sub(lang.mul(k, lang.log(odds)), lang.add(_log_factorial(k), _log_factorial(rest)))
 
 
 def _log_factorial(k: Any) -> Any:
@@ -257,9 +253,7 @@ def binomial(
     dtype, shape = float_dtype("binomial", dtype), standardize_shape(shape)
     n, p = (_parameter(value, "float64", shape) for value in (counts, probabilities))
     n = lang.floor(n)
-    valid = lang.bitwise_and(
-        lang.le(0.0, n), lang.bitwise_and(lang.le(0.0, p), lang.le(p, 1.0))
-    )
+    valid = lang.bitwise_and(lang.le(0.0, n), lang.bitwise_and(lang.le(0.0, p), lang.le(p, 1.0)))
     # Failures are counted where success is the likelier outcome.
     turned = lang.lt(0.5, p)
     q = lang.select(turned, lang.sub(1.0, p), p)
