@@ -28,13 +28,14 @@ from kbackend_numpy.kernels import linalg as own_linalg
 from kbackend_numpy.kernels import random as own_random
 from kbackend_numpy.kernels import sort as own_sort
 from kbackend_numpy.kernels import special as own_special
+from kbackend_numpy.kernels import window as own_window
 
 _SHARED = (
     elementwise, special, reduce, movement, indexing, contract, conv, window, scan, sort, random,
     linalg,
 )  # fmt: skip
 _OWN: tuple[Any, ...] = (
-    arithmetic, own_indexing, own_linalg, own_random, own_sort, own_special,
+    arithmetic, own_indexing, own_linalg, own_random, own_sort, own_special, own_window,
 )  # fmt: skip
 
 # Kernels that only move or compare elements never raise a floating point warning.
