@@ -1,4 +1,4 @@
-"""Linear algebra: what the factors multiply to, failures, shape rules, gradients to second order."""
+"""Linear algebra: products of the factors, failures, shape rules, gradients to second order."""
 
 from __future__ import annotations
 

@@ -123,13 +123,13 @@ def erf_single(xp: Any, x: Any) -> Any:
 
 
 def erf_double(xp: Any, x: Any) -> Any:
-    """erf of a float64 array."""
+    """erf of a float64 vector."""
     size = xp.minimum(xp.abs(x), _ERF_ONE_DOUBLE)
     square = size * size
     complement = xp.exp(-square)
     complement *= _ratio(size, _C, _D)
-    far = size > _ERF_MIDDLE
-    if far.any():
+    far = xp.flatnonzero(size > _ERF_MIDDLE)
+    if far.size:
         z = size[far]
         w = 1.0 / square[far]
         complement[far] = xp.exp(-z * z) / z * (0.5641895835477563 - w * _ratio(w, _P, _Q))
@@ -145,8 +145,8 @@ def erfinv_single(xp: Any, x: Any) -> Any:
     w *= 1.0 + x
     w = -xp.log(w)
     out = _polynomial(w - 2.5, _INV_CENTRE)
-    tail = w >= 5.0
-    if tail.any():
+    tail = xp.flatnonzero(w >= 5.0)
+    if tail.size:
         out[tail] = _polynomial(xp.sqrt(w[tail]) - 3.0, _INV_TAIL)
     out *= x
     return _with_ends(xp, x, out)
@@ -156,8 +156,8 @@ def erfinv_double(xp: Any, x: Any) -> Any:
     """erfinv of a float64 vector."""
     q = 0.5 * x
     out = q * _ratio(0.180625 - q * q, _WA, _WB)
-    tail = xp.abs(q) > 0.425
-    if tail.any():
+    tail = xp.flatnonzero(xp.abs(q) > 0.425)
+    if tail.size:
         z = x[tail]
         # 1 - |x| is exact here.
         r = xp.sqrt(-xp.log(0.5 * (1.0 - xp.abs(z))))
@@ -171,8 +171,8 @@ def erfinv_double(xp: Any, x: Any) -> Any:
 def _with_ends(xp: Any, x: Any, out: Any) -> Any:
     """`out` with infinities at -1 and 1, and NaN outside."""
     size = xp.abs(x)
-    outside = size >= 1.0
-    if outside.any():
+    outside = xp.flatnonzero(size >= 1.0)
+    if outside.size:
         z = x[outside]
         out[outside] = xp.where(size[outside] > 1.0, xp.nan, xp.copysign(inf, z))
     return out
