@@ -10,7 +10,7 @@ from typing import Any
 
 from kbackend import constraints, initializers, regularizers
 from kbackend.base import tree
-from kbackend.core.bind import abstract_maker
+from kbackend.core.bind import abstract_maker, abstract_values
 from kbackend.core.masks import flat_masks, get_keras_mask, masks_of, set_keras_mask
 from kbackend.core.tensor import Tensor
 from kbackend.engine.loader import current_engine
@@ -257,9 +257,10 @@ class Layer(StateHolder, Operation):
             self._build_for(bind_arguments(signature, args, kwargs))
         if self.input_spec is not None:
             check_input(self.input_spec, inputs, self.name)
+        # What a model replays is what was asked for; training and masks are found anew.
+        given = dict(kwargs) if symbolic else kwargs
         context = _context.get()
-        training = kwargs.pop("training", None)
-        explicit = training
+        explicit = training = kwargs.pop("training", None)
         if training is None:
             training = context.training if context is not None else None
             if training is None:
@@ -279,9 +280,11 @@ class Layer(StateHolder, Operation):
         cast_token = push_autocast(wanted) if autocast_dtype() != wanted else None
         try:
             if symbolic:
-                outputs = self.symbolic_call(*args, **kwargs)
-            else:
-                outputs = self.call(*args, **kwargs)
+                outputs = self._connect(args, given, self.compute_output_spec(*args, **kwargs))
+                with abstract_values(KerasTensor.of):
+                    self._attach_masks(inputs, outputs, previous_mask)
+                return outputs
+            outputs = self.call(*args, **kwargs)
             if previous_mask is not None or self._makes_masks:
                 self._attach_masks(inputs, outputs, previous_mask)
             if self.activity_regularizer is not None:
@@ -322,15 +325,6 @@ class Layer(StateHolder, Operation):
                         "with ops.convert_to_tensor."
                     )
         return args, {key: tree.map_structure(convert, value) for key, value in kwargs.items()}
-
-    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
-        """Outputs of a call on KerasTensors, connected to it by a node."""
-        outputs = self.compute_output_spec(*args, **kwargs)
-        return self._connect(args, kwargs, outputs)
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """Structure of KerasTensors with the shapes and dtypes of the outputs."""
-        return infer_spec(self.call, *args, **kwargs)
 
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """Shape of the output for the given input shape(s).
@@ -378,6 +372,8 @@ class Layer(StateHolder, Operation):
     def _attach_masks(self, inputs: Any, outputs: Any, previous_mask: Any) -> None:
         flat = [x for x in tree.flatten(outputs) if is_tensor(x)]
         if flat and all(get_keras_mask(x) is not None for x in flat):
+            return
+        if previous_mask is None and not self._makes_masks:
             return
         if not self.supports_masking and not self._makes_masks:
             warnings.warn(
