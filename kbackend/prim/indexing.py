@@ -8,7 +8,6 @@ from kbackend.base import dtypes
 from kbackend.base.shapes import Shape, broadcast
 from kbackend.core import lang
 from kbackend.core.aval import Aval
-from kbackend.core.primitive import ArgVJP
 
 Ints = tuple[int, ...]
 
@@ -38,7 +37,7 @@ def _gather_shape(x: Aval, *indices: Aval, axes: Ints) -> Aval:
     return Aval(_gathered(x, indices, axes), x.dtype)
 
 
-def _gather_vjp(position: int) -> ArgVJP | None:
+def _gather_vjp(position: int) -> Any:
     if position:
         return None
 
@@ -71,7 +70,7 @@ def _scatter_shape(x: Aval, updates: Aval, *indices: Aval, axes: Ints, mode: str
     return Aval(x.shape, x.dtype)
 
 
-def _scatter_vjp(position: int) -> ArgVJP | None:
+def _scatter_vjp(position: int) -> Any:
     return (_scatter_vjp_x, _scatter_vjp_updates)[position] if position < 2 else None
 
 

@@ -358,7 +358,7 @@ def _fft_vjp(position: int) -> Any:
     def vjp(g: Any, result: Any, real_: Any, imag_: Any, inverse: bool) -> Any:
         size = real_.shape[-1]
         scale = 1.0 / size if inverse else float(size)
-        return lang.mul(lang.fft(*g, inverse=not inverse)[position], scale)
+        return lang.mul(lang.fft(g[0], g[1], inverse=not inverse)[position], scale)
 
     return vjp
 
