@@ -13,6 +13,7 @@ _TARGETS = {
     "Sequence": "kbackend.utils.py_dataset:PyDataset",
     "array_to_img": "kbackend.utils.images:array_to_img",
     "audio_dataset_from_directory": "kbackend.utils.audio_folders:audio_dataset_from_directory",
+    "bounding_boxes": "kbackend.utils.bounding_boxes",
     "disable_interactive_logging": "kbackend.base.flags:disable_interactive_logging",
     "enable_interactive_logging": "kbackend.base.flags:enable_interactive_logging",
     "get_file": "kbackend.utils.cached_files:get_file",

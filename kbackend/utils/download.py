@@ -17,11 +17,14 @@ from typing import Any
 from kbackend.utils.progress import Progbar
 
 try:
-    from fcntl import LOCK_EX, flock
+    import fcntl
 
-    _flock: Any = flock
+    def _exclusive(file: Any) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+    _lock: Any = _exclusive
 except ImportError:  # Windows has no such locks
-    _flock, LOCK_EX = None, 0
+    _lock = None
 
 _CHUNK = 1 << 18
 _TIMEOUT = 60.0
@@ -122,12 +125,12 @@ def _made_since(target: str, moment: int) -> bool:
 
 @contextlib.contextmanager
 def _locked(part: str) -> Iterator[None]:
-    if _flock is None:
+    if _lock is None:
         yield
         return
     while True:
         file = open(part, "ab")  # noqa: SIM115 - held open for as long as the lock
-        _flock(file, LOCK_EX)
+        _lock(file)
         try:
             same = os.path.samestat(os.fstat(file.fileno()), os.stat(part))
         except FileNotFoundError:
