@@ -6,11 +6,26 @@ from typing import Any
 
 from kbackend.base import serialization
 from kbackend.optimizers import schedules
+from kbackend.optimizers.adafactor import Adafactor
+from kbackend.optimizers.adagrad import Adadelta, Adagrad
 from kbackend.optimizers.adam import Adam, AdamW
+from kbackend.optimizers.adamax import Adamax
+from kbackend.optimizers.ftrl import Ftrl
+from kbackend.optimizers.lamb import Lamb
+from kbackend.optimizers.lion import Lion
+from kbackend.optimizers.nadam import Nadam
 from kbackend.optimizers.optimizer import Optimizer
+from kbackend.optimizers.rmsprop import RMSprop
+from kbackend.optimizers.schedule_free import ScheduleFreeAdamW
 from kbackend.optimizers.sgd import SGD
 
-_CLASSES: dict[str, type] = {cls.__name__: cls for cls in (Adam, AdamW, SGD)}
+_CLASSES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Ftrl, Lion, Lamb, Adafactor,
+        ScheduleFreeAdamW,
+    )
+}  # fmt: skip
 # Names may be written in any case.
 _NAMES = {**{name.lower(): cls for name, cls in _CLASSES.items()}, **_CLASSES}
 
@@ -87,4 +102,8 @@ def get(identifier: Any) -> Any:
     )
 
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "deserialize", "get", "schedules", "serialize"]
+__all__ = [
+    "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion",
+    "Nadam", "Optimizer", "RMSprop", "ScheduleFreeAdamW", "deserialize", "get", "schedules",
+    "serialize",
+]  # fmt: skip

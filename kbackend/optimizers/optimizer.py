@@ -217,7 +217,7 @@ class Optimizer(OptimizerState):
 
     def _due_every(self, steps: int) -> Any:
         """bool tensor: whether this step is the last of `steps`."""
-        return lang.eq(lang.mod(lang.add(self._iterations.value, 1), steps), 0)
+        return _is_last(self._iterations.value, steps)
 
     def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
         if self.clipnorm:
@@ -266,10 +266,11 @@ class Optimizer(OptimizerState):
 
     def _update_averages(self) -> None:
         # The first step's values start the average.
-        begun = lang.ne(self._iterations.value, 0)
+        count = self._count()
+        begun = lang.ne(count, 0)
         due = None
         if self.ema_overwrite_frequency:
-            due = self._due_every(self.ema_overwrite_frequency)
+            due = _is_last(count, self.ema_overwrite_frequency)
         for variable, average in self._averaged():
             value = variable.value
             momentum = lang.mul(lang.cast(begun, value.dtype), self.ema_momentum)
@@ -351,6 +352,11 @@ class Optimizer(OptimizerState):
         """Replaces the value of a variable; `value` is cast to its dtype."""
         variable.assign(to_tensor(value, variable.dtype))
 
+    def _assign_all(self, variables: Sequence[Any], values: Sequence[Any]) -> None:
+        """Assigns one value to each variable."""
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
     def assign_add(self, variable: Any, value: Any) -> None:
         """Adds to a variable; `value` is cast to its dtype."""
         variable.assign(lang.add(variable.value, to_tensor(value, variable.dtype)))
@@ -358,6 +364,10 @@ class Optimizer(OptimizerState):
     def assign_sub(self, variable: Any, value: Any) -> None:
         """Subtracts from a variable; `value` is cast to its dtype."""
         variable.assign(lang.sub(variable.value, to_tensor(value, variable.dtype)))
+
+
+def _is_last(count: Any, steps: int) -> Any:
+    return lang.eq(lang.mod(lang.add(count, 1), steps), 0)
 
 
 def _gradient(gradient: Any, variable: Any) -> Any:
