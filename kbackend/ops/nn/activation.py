@@ -241,5 +241,4 @@ def sparse_sigmoid(x: Any) -> Any:
         [0.0, 0.5, 1.0]
     """
     x = floating(x)
-    middle = lang.select(lang.lt(x, 1.0), lang.mul(lang.add(x, 1.0), 0.5), 1.0)
-    return lang.select(lang.le(x, -1.0), 0.0, middle)
+    return lang.mul(lang.add(lang.minimum(lang.maximum(x, -1.0), 1.0), 1.0), 0.5)

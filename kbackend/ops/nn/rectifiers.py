@@ -49,6 +49,18 @@ def _elu_vjp(needs: Any, g: Any, result: Any, x: Any, *, alpha: float, scale: fl
     return (lang.select(lang.lt(0, x), above, below),)
 
 
+@composite("relu6")
+def relu6_c(x: Any) -> Any:
+    """x clipped to between 0 and 6; its derivative at both ends is 0."""
+    return lang.minimum(lang.maximum(x, 0.0), 6.0)
+
+
+@relu6_c.def_vjp
+def _relu6_vjp(needs: Any, g: Any, result: Any, x: Any) -> Any:
+    inside = lang.bitwise_and(lang.lt(0.0, x), lang.lt(x, 6.0))
+    return (lang.select(inside, g, 0.0),)
+
+
 # ----- ops -----
 
 
@@ -83,11 +95,7 @@ def relu6(x: Any) -> Any:
         >>> relu6([-1.0, 2.0, 8.0]).tolist()
         [0.0, 2.0, 6.0]
     """
-    return _relu6(floating(x))
-
-
-def _relu6(x: Any) -> Any:
-    return lang.minimum(lang.maximum(x, 0.0), 6.0)
+    return relu6_c(floating(x))
 
 
 @op()
@@ -195,7 +203,7 @@ def hard_sigmoid(x: Any) -> Any:
 
 
 def _hard_sigmoid(x: Any) -> Any:
-    return lang.div(_relu6(lang.add(x, 3.0)), 6.0)
+    return lang.div(relu6_c(lang.add(x, 3.0)), 6.0)
 
 
 @op()
