@@ -31,7 +31,7 @@ def _all_true(mask: Any) -> bool:
     """Whether a mask is known to hold everywhere."""
     if mask.__class__ is not Tensor:
         return False
-    return bool(lang.reduce_min(mask, tuple(range(mask.ndim))))
+    return mask.size == 0 or bool(lang.reduce_min(mask, tuple(range(mask.ndim))))
 
 
 def _parameter(value: Any, dtype: str, shape: Shape) -> Any:
