@@ -6,6 +6,7 @@ from typing import Any
 
 from kbackend.base import shapes, tree
 from kbackend.base.dtypes import standardize_dtype
+from kbackend.core.tensor import Tensor
 
 
 class InputSpec:
@@ -76,6 +77,12 @@ def check_input(spec: Any, inputs: Any, layer_name: str) -> None:
     """Raises `ValueError` unless the inputs meet the spec (or the structure of specs)."""
     if not spec:
         return
+    if spec.__class__ is InputSpec and inputs.__class__ is Tensor:
+        # The usual case: one tensor, one spec.
+        fault = _fault(spec, inputs)
+        if fault:
+            raise _misfit(layer_name, 0, fault, inputs)
+        return
     specs = tree.flatten(spec)
     if isinstance(inputs, dict) and all(s.name in inputs for s in specs):
         values = [inputs[s.name] for s in specs]
@@ -90,10 +97,14 @@ def check_input(spec: Any, inputs: Any, layer_name: str) -> None:
             continue
         fault = _fault(one, value)
         if fault:
-            raise ValueError(
-                f"[{layer_name}] input {i} is incompatible with the layer: {fault}. Received an "
-                f"input of shape {tuple(value.shape)}."
-            )
+            raise _misfit(layer_name, i, fault, value)
+
+
+def _misfit(layer_name: str, i: int, fault: str, value: Any) -> ValueError:
+    return ValueError(
+        f"[{layer_name}] input {i} is incompatible with the layer: {fault}. Received an input of "
+        f"shape {tuple(value.shape)}."
+    )
 
 
 def _fault(spec: InputSpec, value: Any) -> str | None:

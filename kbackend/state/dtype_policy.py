@@ -6,6 +6,7 @@ from typing import Any
 
 from kbackend.base import config
 from kbackend.base.dtypes import FLOAT_SET, standardize_dtype
+from kbackend.core import lang
 from kbackend.core.convert import to_tensor
 
 _MIXED = {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}
@@ -66,10 +67,10 @@ class DTypePolicy:
 
     def convert_input(self, x: Any, autocast: bool, dtype: str) -> Any:
         """A tensor that a layer receives: floats in `dtype` when `autocast` holds."""
-        from_tensor = getattr(x, "dtype", None)
-        if autocast and from_tensor in FLOAT_SET and from_tensor != dtype:
-            return to_tensor(x, dtype)
-        return to_tensor(x)
+        x = to_tensor(x)
+        if autocast and x.dtype != dtype and x.dtype in FLOAT_SET:
+            return lang.cast(x, dtype)
+        return x
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -1,0 +1,1 @@
+"""Layers and functions that merge several tensors into one."""

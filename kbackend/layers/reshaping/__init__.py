@@ -1,0 +1,1 @@
+"""Layers that rearrange, repeat, crop and pad."""
