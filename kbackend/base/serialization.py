@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from kbackend.base import flags
-from kbackend.base.dtypes import NUMPY_DTYPES, name_of
+from kbackend.base.dtypes import NUMPY_DTYPES, name_of, standardize_dtype
 from kbackend.base.registry import (
     custom_object_scope,
     get_registered_name,
@@ -131,11 +131,11 @@ def serialize(obj: Any) -> Any:
         return tuple(items) if isinstance(obj, tuple) else items
     if isinstance(obj, Mapping):
         return {key: serialize(value) for key, value in obj.items()}
+    if inspect.isclass(obj):
+        return _named("type", _type_name(obj))
     special = _serialize_value(obj)
     if special is not None:
         return special
-    if inspect.isclass(obj):
-        return _named("type", _type_name(obj))
     if hasattr(obj, "get_config"):
         return _serialize_object(obj)
     if callable(obj) and hasattr(obj, "__name__"):
@@ -273,7 +273,7 @@ def _read(config: Any, family: Mapping[str, Any]) -> Any:
         raise TypeError(f"A config must be made of plain data. Received: {config!r}.")
     kind = config.get("class_name")
     if kind == "__tuple__":
-        return tuple(_read(item, {}) for item in config.get("items") or _value(config))
+        return tuple(_read(item, {}) for item in _items(config))
     if kind is None or "config" not in config:
         return {key: _read(value, {}) for key, value in config.items()}
     if isinstance(kind, str) and kind.startswith("__") and kind.endswith("__"):
@@ -283,21 +283,32 @@ def _read(config: Any, family: Mapping[str, Any]) -> Any:
     return _read_object(config, family)
 
 
+def _items(config: Mapping[str, Any]) -> Any:
+    """What a `__tuple__` holds, in either of the two forms that occur."""
+    inner = config["items"] if "items" in config else config.get("config")
+    inner = inner.get("value") if isinstance(inner, Mapping) else inner
+    if not isinstance(inner, (list, tuple)):
+        raise TypeError(f"[__tuple__] has no items. Received: config={dict(config)!r}.")
+    return inner
+
+
 def _value(config: Mapping[str, Any]) -> Any:
     inner = config["config"]
-    if not isinstance(inner, Mapping) or "value" not in inner:
+    if "value" not in inner:
         raise TypeError(f"[{config['class_name']}] has no value. Received: config={config!r}.")
     return inner["value"]
 
 
 def _read_value(kind: str, config: Mapping[str, Any]) -> Any:
     inner = config["config"]
+    if not isinstance(inner, Mapping):
+        raise TypeError(f"[{kind}] 'config' must be a dict. Received: config={inner!r}.")
     if kind == "__ellipsis__":
         return Ellipsis
     if kind == "__bytes__":
         return str(_value(config)).encode("utf-8")
     if kind == "__numpy__":
-        return np.asarray(_value(config), dtype=NUMPY_DTYPES[inner["dtype"]])
+        return np.asarray(_value(config), dtype=NUMPY_DTYPES[standardize_dtype(inner.get("dtype"))])
     if kind == "__slice__":
         return slice(*(_read(inner.get(key), {}) for key in ("start", "stop", "step")))
     if kind == "__lambda__":
@@ -308,8 +319,8 @@ def _read_value(kind: str, config: Mapping[str, Any]) -> Any:
     module, _, attribute = reader.partition(":")
     make = getattr(importlib.import_module(module), attribute)
     if kind == "__tensor__":
-        return make(_value(config), inner["dtype"])
-    return make(tuple(inner["shape"]), dtype=inner["dtype"])
+        return make(_value(config), inner.get("dtype"))
+    return make(inner.get("shape"), dtype=inner.get("dtype"))
 
 
 def _load_lambda(value: Any) -> Any:
