@@ -24,6 +24,21 @@ from kbackend.ops.numpy.arithmetic import (
     subtract,
     true_divide,
 )
+from kbackend.ops.numpy.bits import (
+    bitwise_and,
+    bitwise_invert,
+    bitwise_left_shift,
+    bitwise_not,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    gcd,
+    lcm,
+    ldexp,
+    left_shift,
+    right_shift,
+    view,
+)
 from kbackend.ops.numpy.compare import (
     allclose,
     equal,
@@ -48,7 +63,6 @@ from kbackend.ops.numpy.compare import (
     signbit,
 )
 from kbackend.ops.numpy.creation import (
-    arange,
     array,
     copy,
     empty,
@@ -56,10 +70,7 @@ from kbackend.ops.numpy.creation import (
     eye,
     full,
     full_like,
-    geomspace,
     identity,
-    linspace,
-    logspace,
     meshgrid,
     ones,
     ones_like,
@@ -68,8 +79,11 @@ from kbackend.ops.numpy.creation import (
     zeros,
     zeros_like,
 )
-from kbackend.ops.numpy.einsum import (
+from kbackend.ops.numpy.einstein import (
     einsum,
+)
+from kbackend.ops.numpy.elements import (
+    vectorize,
 )
 from kbackend.ops.numpy.exponential import (
     cbrt,
@@ -77,9 +91,9 @@ from kbackend.ops.numpy.exponential import (
     exp2,
     expm1,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logaddexp,
     logaddexp2,
     sqrt,
@@ -120,9 +134,40 @@ from kbackend.ops.numpy.linear import (
     kron,
     matmul,
     outer,
+    slogdet,
     tensordot,
     trace,
     vdot,
+)
+from kbackend.ops.numpy.nan import (
+    nanargmax,
+    nanargmin,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+)
+from kbackend.ops.numpy.order import (
+    argpartition,
+    argsort,
+    digitize,
+    median,
+    nanmedian,
+    nanpercentile,
+    nanquantile,
+    percentile,
+    quantile,
+    searchsorted,
+    sort,
+)
+from kbackend.ops.numpy.ranges import (
+    arange,
+    geomspace,
+    linspace,
+    logspace,
 )
 from kbackend.ops.numpy.reduce import (
     all,
@@ -162,6 +207,12 @@ from kbackend.ops.numpy.scan import (
     nancumsum,
     trapezoid,
 )
+from kbackend.ops.numpy.sets import (
+    bincount,
+    histogram,
+    isin,
+    unique,
+)
 from kbackend.ops.numpy.shape import (
     broadcast_to,
     expand_dims,
@@ -169,28 +220,20 @@ from kbackend.ops.numpy.shape import (
     fliplr,
     flipud,
     moveaxis,
+    ndim,
     ravel,
     repeat,
     reshape,
     roll,
     rot90,
+    size,
     squeeze,
     swapaxes,
     tile,
     transpose,
 )
-from kbackend.ops.numpy.sort import (
-    argpartition,
-    argsort,
-    digitize,
-    median,
-    nanmedian,
-    nanpercentile,
-    nanquantile,
-    percentile,
-    quantile,
-    searchsorted,
-    sort,
+from kbackend.ops.numpy.signal import (
+    correlate,
 )
 from kbackend.ops.numpy.trigonometry import (
     arccos,
@@ -211,27 +254,40 @@ from kbackend.ops.numpy.trigonometry import (
     tan,
     tanh,
 )
+from kbackend.ops.numpy.windows import (
+    bartlett,
+    blackman,
+    hamming,
+    hanning,
+    i0,
+    kaiser,
+)
 
 __all__ = [
     "abs", "absolute", "add", "all", "allclose", "amax", "amin", "angle", "any", "append", "arange",
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "argpartition", "argsort", "array", "array_split", "average", "broadcast_to", "cbrt", "ceil",
-    "clip", "concatenate", "conj", "conjugate", "copy", "corrcoef", "cos", "cosh", "count_nonzero",
-    "cross", "cumprod", "cumsum", "deg2rad", "diag", "diagflat", "diagonal", "diff", "digitize",
-    "divide", "divide_no_nan", "dot", "dsplit", "dstack", "einsum", "empty", "empty_like", "equal",
-    "exp", "exp2", "expand_dims", "expm1", "eye", "fabs", "flip", "fliplr", "flipud", "floor",
-    "floor_divide", "fmax", "fmin", "fmod", "full", "full_like", "geomspace", "get_item", "greater",
-    "greater_equal", "heaviside", "hsplit", "hstack", "hypot", "identity", "imag", "inner",
-    "isclose", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "kron", "less",
-    "less_equal", "linspace", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logspace", "matmul", "max",
-    "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod", "moveaxis", "multiply",
-    "nan_to_num", "nancumprod", "nancumsum", "nanmedian", "nanpercentile", "nanquantile",
-    "negative", "nextafter", "nonzero", "not_equal", "ones", "ones_like", "outer", "pad",
-    "percentile", "power", "prod", "ptp", "quantile", "rad2deg", "ravel", "real", "reciprocal",
-    "repeat", "reshape", "roll", "rot90", "round", "searchsorted", "select", "sign", "signbit",
-    "sin", "sinc", "sinh", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "subtract",
-    "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "trace",
-    "transpose", "trapezoid", "tri", "tril", "triu", "true_divide", "trunc", "unravel_index",
-    "vander", "var", "vdot", "vsplit", "vstack", "where", "zeros", "zeros_like",
+    "argpartition", "argsort", "array", "array_split", "average", "bartlett", "bincount",
+    "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or",
+    "bitwise_right_shift", "bitwise_xor", "blackman", "broadcast_to", "cbrt", "ceil", "clip",
+    "concatenate", "conj", "conjugate", "copy", "corrcoef", "correlate", "cos", "cosh",
+    "count_nonzero", "cross", "cumprod", "cumsum", "deg2rad", "diag", "diagflat", "diagonal",
+    "diff", "digitize", "divide", "divide_no_nan", "dot", "dsplit", "dstack", "einsum", "empty",
+    "empty_like", "equal", "exp", "exp2", "expand_dims", "expm1", "eye", "fabs", "flip", "fliplr",
+    "flipud", "floor", "floor_divide", "fmax", "fmin", "fmod", "full", "full_like", "gcd",
+    "geomspace", "get_item", "greater", "greater_equal", "hamming", "hanning", "heaviside",
+    "histogram", "hsplit", "hstack", "hypot", "i0", "identity", "imag", "inner", "isclose",
+    "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "kaiser", "kron", "lcm",
+    "ldexp", "left_shift", "less", "less_equal", "linspace", "log", "log10", "log1p", "log2",
+    "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "logspace", "matmul", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod",
+    "moveaxis", "multiply", "nan_to_num", "nanargmax", "nanargmin", "nancumprod", "nancumsum",
+    "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd",
+    "nansum", "nanvar", "ndim", "negative", "nextafter", "nonzero", "not_equal", "ones",
+    "ones_like", "outer", "pad", "percentile", "power", "prod", "ptp", "quantile", "rad2deg",
+    "ravel", "real", "reciprocal", "repeat", "reshape", "right_shift", "roll", "rot90", "round",
+    "searchsorted", "select", "sign", "signbit", "sin", "sinc", "sinh", "size", "slogdet", "sort",
+    "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take",
+    "take_along_axis", "tan", "tanh", "tensordot", "tile", "trace", "transpose", "trapezoid", "tri",
+    "tril", "triu", "true_divide", "trunc", "unique", "unravel_index", "vander", "var", "vdot",
+    "vectorize", "view", "vsplit", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip

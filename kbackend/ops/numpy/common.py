@@ -131,6 +131,4 @@ def dims_of(shape: Any) -> tuple[int | None, ...]:
     try:
         return tuple(None if d is None else index(d) for d in shape)
     except TypeError:
-        raise ValueError(
-            f"A shape is made of integers. Received: shape={tuple(shape)}."
-        ) from None
+        raise ValueError(f"A shape is made of integers. Received: shape={tuple(shape)}.") from None

@@ -256,7 +256,9 @@ def isinf(x: Any) -> Any:
     """
     x = to_tensor(x)
     if x.dtype in COMPLEX_SET:
-        return lang.bitwise_or(_is(lang.abs_(lang.real(x)), math.inf), _is(lang.abs_(lang.imag(x)), math.inf))
+        return lang.bitwise_or(
+            _is(lang.abs_(lang.real(x)), math.inf), _is(lang.abs_(lang.imag(x)), math.inf)
+        )
     return _is(lang.abs_(x) if x.dtype in INEXACT_SET else x, math.inf)
 
 
@@ -433,8 +435,6 @@ def nextafter(x1: Any, x2: Any) -> Any:
     step = lang.select(away, lang.full((), 1, bits), -1)
     moved = lang.bitcast(lang.add(number, step), x.dtype)
     least = lang.bitcast(lang.full((), 1, bits), x.dtype)
-    moved = lang.select(
-        lang.eq(x, 0.0), lang.select(lang.lt(x, y), least, lang.neg(least)), moved
-    )
+    moved = lang.select(lang.eq(x, 0.0), lang.select(lang.lt(x, y), least, lang.neg(least)), moved)
     moved = lang.select(lang.eq(x, y), y, moved)
     return lang.select(lang.bitwise_or(lang.ne(x, x), lang.ne(y, y)), lang.add(x, y), moved)

@@ -50,7 +50,6 @@ def _gap(x: Any, y: Any) -> Any:
     return lang.select(infinite, 0.0, lang.sub(x, y))
 
 
-
 @op()
 def exp(x: Any) -> Any:
     """e to the power x, element by element.

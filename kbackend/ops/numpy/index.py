@@ -108,9 +108,7 @@ def along_axis(x: Any, indices: Any, axis: int) -> Any:
         size = m if n == 1 else n
         line = tuple(size if j == i else 1 for j in range(ndim))
         # A dimension of size 1 has one place for all the indices.
-        places.append(
-            lang.full(line, 0, "int32") if n == 1 else lang.iota(line, i, "int32")
-        )
+        places.append(lang.full(line, 0, "int32") if n == 1 else lang.iota(line, i, "int32"))
     if any(p.dtype != indices.dtype for p in places):
         places = [lang.cast(p, "int64" if "64" in indices.dtype else "int32") for p in places]
     return lang.gather(x, tuple(places), tuple(range(ndim)))

@@ -176,9 +176,7 @@ def kron(x1: Any, x2: Any) -> Any:
     b = (1,) * (ndim - len(y.shape)) + tuple(y.shape)
     x = lang.reshape(x, tuple(d for n in a for d in (n, 1)))
     y = lang.reshape(y, tuple(d for n in b for d in (1, n)))
-    shape = tuple(
-        None if n is None or m is None else n * m for n, m in zip(a, b, strict=True)
-    )
+    shape = tuple(None if n is None or m is None else n * m for n, m in zip(a, b, strict=True))
     return lang.reshape(lang.mul(x, y), shape)
 
 
@@ -298,3 +296,38 @@ def corrcoef(x: Any) -> Any:
         # Rounding must not lead out of [-1, 1].
         out = lang.minimum(lang.maximum(out, -1.0), 1.0)
     return lang.reshape(out, ()) if vector else out
+
+
+@op()
+def slogdet(x: Any) -> Any:
+    """Sign and logarithm of the absolute value of determinants.
+
+    Args:
+        x: floating tensor whose last two dimensions are square matrices.
+
+    Returns:
+        The signs, and the logarithms (minus infinity for a singular matrix).
+
+    Example:
+        >>> sign, logarithm = slogdet([[2.0, 0.0], [0.0, -3.0]])
+        >>> sign.item(), logarithm.item()
+        (-1.0, 1.79...)
+    """
+    x = floating(x)
+    ndim = len(x.shape)
+    if ndim < 2:
+        raise ValueError(f"slogdet() takes matrices. Received: shape={tuple(x.shape)}.")
+    factors, order = lang.lu(x)
+    main = take_diagonal(factors, 0, ndim - 2, ndim - 1)
+    last = (ndim - 2,)
+    # Each pair of rows that changed places turns the sign.
+    size = x.shape[-1]
+    lead = tuple(order.shape[:-1])
+    first = lang.reshape(order, (*lead, size, 1))
+    second = lang.reshape(order, (*lead, 1, size))
+    later = lang.lt(lang.iota((size, 1), 0, "int32"), lang.iota((1, size), 1, "int32"))
+    swaps = lang.cast(lang.bitwise_and(later, lang.lt(second, first)), "int32")
+    parity = lang.mod(lang.reduce_sum(swaps, (ndim - 2, ndim - 1)), 2)
+    turned = lang.cast(lang.sub(1, lang.mul(parity, 2)), x.dtype)
+    sign = lang.mul(turned, lang.reduce_prod(lang.sign(main), last))
+    return sign, lang.reduce_sum(lang.log(lang.abs_(main)), last)

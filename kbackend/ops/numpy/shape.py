@@ -8,7 +8,42 @@ from kbackend.base import shapes
 from kbackend.core import lang
 from kbackend.core.convert import to_tensor
 from kbackend.ops.define import op
-from kbackend.ops.numpy.common import axes_of, axis_of, dims_of, flat, insert_axis, part
+from kbackend.ops.numpy.common import axes_of, axis_of, count, dims_of, flat, insert_axis, part
+
+
+@op()
+def ndim(x: Any) -> Any:
+    """Number of dimensions.
+
+    Args:
+        x: tensor.
+
+    Returns:
+        int.
+
+    Example:
+        >>> ndim([[1, 2]])
+        2
+    """
+    return len(to_tensor(x).shape)
+
+
+@op()
+def size(x: Any) -> Any:
+    """Number of elements.
+
+    Args:
+        x: tensor.
+
+    Returns:
+        int; an int32 scalar for a symbolic tensor with unknown dimensions.
+
+    Example:
+        >>> size([[1, 2]])
+        2
+    """
+    x = to_tensor(x)
+    return lang.full((), 0, "int32") if None in x.shape else count(x, tuple(range(len(x.shape))))
 
 
 @op(static=("newshape",))
@@ -181,7 +216,8 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     for i in axes:
         if shape[i] not in (1, None):
             raise ValueError(
-                f"squeeze() removes dimensions of size 1 only. Received: axis={axis}, shape={shape}."
+                "squeeze() removes dimensions of size 1 only. "
+                f"Received: axis={axis}, shape={shape}."
             )
     return lang.reshape(x, tuple([d for i, d in enumerate(shape) if i not in axes]))
 
@@ -282,7 +318,9 @@ def rot90(array: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
             f"rot90() needs at least two dimensions. Received: shape={tuple(x.shape)}."
         )
     if len(axes) != 2 or axis_of(axes[0], ndim) == axis_of(axes[1], ndim):
-        raise ValueError(f"rot90() turns in the plane of two different axes. Received: axes={axes}.")
+        raise ValueError(
+            f"rot90() turns in the plane of two different axes. Received: axes={axes}."
+        )
     a, b = axis_of(axes[0], ndim), axis_of(axes[1], ndim)
     turns = k % 4
     if turns == 0:
@@ -322,9 +360,7 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Any:
     if len(axes) == 1:
         axes *= len(shifts)
     if len(axes) != len(shifts):
-        raise ValueError(
-            f"roll() needs one shift per axis. Received: shift={shift}, axis={axis}."
-        )
+        raise ValueError(f"roll() needs one shift per axis. Received: shift={shift}, axis={axis}.")
     for places, at in zip(shifts, axes, strict=True):
         x = _roll(x, int(places), axis_of(at, len(x.shape)))
     return x
@@ -409,6 +445,4 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     times = int(counts[0] or 0)
     wide = (*shape[: axis + 1], times, *shape[axis + 1 :])
     out = lang.broadcast_to(insert_axis(x, axis + 1), wide)
-    return lang.reshape(
-        out, (*shape[:axis], None if n is None else n * times, *shape[axis + 1 :])
-    )
+    return lang.reshape(out, (*shape[:axis], None if n is None else n * times, *shape[axis + 1 :]))

@@ -12,7 +12,6 @@ from kbackend.ops.define import op
 from kbackend.ops.numpy.common import floating
 from kbackend.prim.common import unbroadcast
 
-
 # ----- bodies and gradients of those that take several steps -----
 
 
@@ -54,9 +53,7 @@ def _sinh(x: Any) -> Any:
     # Near 0 the difference of the exponentials would lose its digits.
     less_one = lang.expm1(lang.minimum(size, 1.0))
     near = lang.mul(lang.add(less_one, lang.div(less_one, lang.add(less_one, 1.0))), 0.5)
-    return lang.mul(
-        lang.sign(x), lang.select(lang.lt(size, 1.0), near, lang.sub(grown, shrunk))
-    )
+    return lang.mul(lang.sign(x), lang.select(lang.lt(size, 1.0), near, lang.sub(grown, shrunk)))
 
 
 @_sinh.def_vjp

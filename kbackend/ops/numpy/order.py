@@ -160,9 +160,7 @@ def _quantile(
     number = lang.reduce_sum(lang.cast(lang.bitwise_xor(nan, True), "int32"), (last,), True)
     total = number if skip_nan else lang.full((*shape, 1), rows.shape[-1], "int32")
     # One column per quantile.
-    place = lang.mul(
-        lang.reshape(q, (-1,)), lang.cast(lang.maximum(lang.sub(total, 1), 0), work)
-    )
+    place = lang.mul(lang.reshape(q, (-1,)), lang.cast(lang.maximum(lang.sub(total, 1), 0), work))
     below, above = lang.floor(place), lang.ceil(place)
     if method == "lower":
         above = below

@@ -26,9 +26,7 @@ def _parse(subscripts: str, ranks: Ints) -> tuple[tuple[Labels, ...], Labels]:
         raise ValueError(
             f"[einsum] {subscripts!r} describes {len(terms)} operands. Received: {len(ranks)}."
         )
-    labels = tuple(
-        _labels(term, rank, subscripts) for term, rank in zip(terms, ranks, strict=True)
-    )
+    labels = tuple(_labels(term, rank, subscripts) for term, rank in zip(terms, ranks, strict=True))
     wide = max(sum(label.__class__ is int for label in term) for term in labels)
     dots = tuple(range(-wide, 0))
     if arrow:
