@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kbackend.base import serialization
-from kbackend.optimizers import schedules
+from kbackend.optimizers import legacy, schedules
 from kbackend.optimizers.adafactor import Adafactor
 from kbackend.optimizers.adagrad import Adadelta, Adagrad
 from kbackend.optimizers.adam import Adam, AdamW
@@ -13,6 +13,9 @@ from kbackend.optimizers.adamax import Adamax
 from kbackend.optimizers.ftrl import Ftrl
 from kbackend.optimizers.lamb import Lamb
 from kbackend.optimizers.lion import Lion
+from kbackend.optimizers.loss_scale import LossScaleOptimizer
+from kbackend.optimizers.multi import MultiOptimizer, OptimizerMap
+from kbackend.optimizers.muon import Muon
 from kbackend.optimizers.nadam import Nadam
 from kbackend.optimizers.optimizer import Optimizer
 from kbackend.optimizers.rmsprop import RMSprop
@@ -23,7 +26,7 @@ _CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Ftrl, Lion, Lamb, Adafactor,
-        ScheduleFreeAdamW,
+        ScheduleFreeAdamW, Muon, LossScaleOptimizer, MultiOptimizer,
     )
 }  # fmt: skip
 # Names may be written in any case.
@@ -93,9 +96,10 @@ def get(identifier: Any) -> Any:
         known = serialization.get_registered_object(identifier, None, _NAMES)
         known = known or _NAMES.get(identifier.lower())
         if known is not None:
-            return known() if isinstance(known, type) else known
+            return known() if callable(known) else known
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        return identifier()
+        made: Any = identifier
+        return made()
     raise ValueError(
         f"There is no optimizer {identifier!r}. Pass an Optimizer, a config, or one of: "
         f"{', '.join(_CLASSES)}."
@@ -104,6 +108,6 @@ def get(identifier: Any) -> Any:
 
 __all__ = [
     "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion",
-    "Nadam", "Optimizer", "RMSprop", "ScheduleFreeAdamW", "deserialize", "get", "schedules",
-    "serialize",
+    "LossScaleOptimizer", "MultiOptimizer", "Muon", "Nadam", "Optimizer", "OptimizerMap", "RMSprop",
+    "ScheduleFreeAdamW", "deserialize", "get", "legacy", "schedules", "serialize",
 ]  # fmt: skip

@@ -30,7 +30,7 @@ class Nadam(Optimizer):
         >>> w = keras.Variable([1.0])
         >>> _ = Nadam(learning_rate=0.1).apply([[5.0]], [w])
         >>> w.tolist()
-        [0.878...]
+        [0.8937]
 
     Reference:
         Dozat, 2015, http://cs229.stanford.edu/proj2015/054_report.pdf

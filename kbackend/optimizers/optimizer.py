@@ -42,7 +42,8 @@ class Optimizer(OptimizerState):
         >>> class Plain(Optimizer):
         ...     def update_step(self, gradient, variable, learning_rate):
         ...         self.assign_sub(variable, learning_rate * gradient)
-        >>> w = Variable([1.0, 2.0])
+        >>> import kbackend as keras
+        >>> w = keras.Variable([1.0, 2.0])
         >>> _ = Plain(learning_rate=0.5).apply([[1.0, 1.0]], [w])
         >>> w.tolist()
         [0.5, 1.5]
@@ -156,7 +157,7 @@ class Optimizer(OptimizerState):
     def _update(self, gradients: list[Any], variables: list[Any]) -> None:
         """Clips, decays and updates."""
         gradients = self._clip_gradients(gradients)
-        rate = to_tensor(self.learning_rate)
+        rate = self._rate()
         self._apply_weight_decay(variables)
         self.update_steps(gradients, variables, rate)
 
@@ -256,7 +257,7 @@ class Optimizer(OptimizerState):
     def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
         if self.weight_decay is None:
             return
-        rate = to_tensor(self.learning_rate)
+        rate = self._rate()
         for variable in variables:
             if self._use_weight_decay(variable):
                 lr = lang.cast(rate, variable.dtype)

@@ -117,6 +117,10 @@ class OptimizerState:
         _warn_of_lr(self)
         self.learning_rate = value
 
+    def _rate(self) -> Any:
+        """The learning rate of the coming step as a tensor."""
+        return to_tensor(self._current_rate(self._learning_rate))
+
     def _set_learning_rate(self, value: Any) -> None:
         kept = self._learning_rate
         fixed = kept is not None and not isinstance(kept, Variable)

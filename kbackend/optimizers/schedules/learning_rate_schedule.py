@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from kbackend.base import config
+from kbackend.core.convert import to_tensor
+
 
 class LearningRateSchedule:
     """Base of all schedules. A subclass defines `__call__(step)` and `get_config()`.
@@ -45,3 +48,14 @@ class LearningRateSchedule:
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A schedule from what `get_config` returned."""
         return cls(**config)
+
+
+def as_float(step: Any) -> Any:
+    """A number of steps as a tensor of the configured float type."""
+    return to_tensor(step, config.floatx())
+
+
+def check_steps(label: str, name: str, value: Any) -> None:
+    """Raises a ValueError unless a number of steps is positive."""
+    if value <= 0:
+        raise ValueError(f"[{label}] '{name}' must be positive. Received: {name}={value}.")
