@@ -134,7 +134,7 @@ class STFT(Initializer):
             if self.scaling == "density":
                 values = values / np.sqrt(np.sum(values**2))
             elif self.scaling == "spectrum":
-                values = values / np.sum(values)
+                values = values / np.sum(np.abs(values))
             kernel = kernel * values[:, None]
         return to_tensor(
             np.broadcast_to(kernel[:, None, :], dims),  # type: ignore[arg-type]
