@@ -288,9 +288,7 @@ class Layer(StateHolder, Operation):
             if previous_mask is not None or self._makes_masks:
                 self._attach_masks(inputs, outputs, previous_mask)
             if self.activity_regularizer is not None:
-                for output in tree.flatten(outputs):
-                    if is_tensor(output):
-                        self.add_loss(self.activity_regularizer(output))
+                self._penalize(outputs)
         finally:
             if cast_token is not None:
                 pop_autocast(cast_token)
@@ -417,6 +415,14 @@ class Layer(StateHolder, Operation):
             if variable.regularizer is not None:
                 found.append(variable.regularizer(variable))
         return found
+
+    def _penalize(self, outputs: Any) -> None:
+        """Adds the activity regularizer's loss, per sample of the batch."""
+        for output in tree.flatten(outputs):
+            # Shapes are being inferred where there are KerasTensors.
+            if is_tensor(output) and not isinstance(output, KerasTensor):
+                loss = self.activity_regularizer(output)
+                self.add_loss(loss / max(output.shape[0], 1) if output.shape else loss)
 
     def _clear_losses(self) -> None:
         if self._losses:

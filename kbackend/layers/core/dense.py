@@ -7,11 +7,11 @@ from typing import Any
 from kbackend import activations, constraints, initializers, regularizers
 from kbackend.core import lang, operators
 from kbackend.layers.arguments import known_dim, positive_int
+from kbackend.layers.core.low_rank import LowRank
 from kbackend.layers.input_spec import InputSpec
-from kbackend.layers.layer import Layer
 
 
-class Dense(Layer):
+class Dense(LowRank):
     """`activation(inputs @ kernel + bias)`, over the last dimension of the inputs.
 
     Args:
@@ -25,6 +25,9 @@ class Dense(Layer):
         activity_regularizer: regularizer of the output.
         kernel_constraint: constraint of the kernel.
         bias_constraint: constraint of the bias.
+        lora_rank: rank of an adapter beside the kernel, which is frozen then; none by default.
+        lora_alpha: the adapter is scaled by `lora_alpha / lora_rank`; `lora_rank` by default.
+        quantization_config: accepted for compatibility, must be `None`.
 
     Raises:
         ValueError: `units` is not a positive integer.
@@ -34,6 +37,8 @@ class Dense(Layer):
         >>> Dense(2, kernel_initializer="ones")(np.array([[1.0, 2.0]])).tolist()
         [[3.0, 3.0]]
     """
+
+    _adapted = "kernel"
 
     def __init__(
         self,
@@ -47,6 +52,9 @@ class Dense(Layer):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
@@ -59,6 +67,7 @@ class Dense(Layer):
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
+        self._configure_lora(lora_rank, lora_alpha, quantization_config)
         self.bias: Any = None
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
@@ -66,7 +75,7 @@ class Dense(Layer):
     def build(self, input_shape: Any) -> None:
         """Makes the kernel, and the bias."""
         input_dim = known_dim("Dense", input_shape, -1)
-        self.kernel = self.add_weight(
+        self._kernel = self.add_weight(
             name="kernel", shape=(input_dim, self.units), initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
         )  # fmt: skip
@@ -76,16 +85,24 @@ class Dense(Layer):
                 regularizer=self.bias_regularizer, constraint=self.bias_constraint,
             )  # fmt: skip
         self.input_spec = InputSpec(min_ndim=2, axes={-1: input_dim})
+        self._build_lora()
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel: a variable, or the sum of the frozen one and its adapter."""
+        return self._adapted_weight()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The output. `training` makes no difference."""
-        kernel = self.kernel.read()
+        kernel = self._adapted_weight() if self.lora_enabled else self._kernel.read()
         if inputs.dtype == kernel.dtype:
             x = lang.dot(inputs, kernel, ((len(inputs.shape) - 1,), (0,)))
+            if self.bias is not None:
+                x = lang.add(x, self.bias.read())
         else:
             x = operators.matmul(inputs, kernel)
-        if self.bias is not None:
-            x = lang.add(x, self.bias.read())
+            if self.bias is not None:
+                x = operators.add(x, self.bias)
         activation = self.activation
         return x if activation is activations.linear else activation(x)
 
