@@ -8,7 +8,7 @@ import numpy as np
 
 from kbackend.base import dtypes
 from kbackend.engine.interface import Engine
-from kbackend_numpy.table import table
+from kbackend_numpy.table import composites, table
 
 
 class NumpyEngine(Engine):
@@ -17,7 +17,7 @@ class NumpyEngine(Engine):
     name = "numpy"
 
     def __init__(self) -> None:
-        super().__init__(table(), composites={})
+        super().__init__(table(), composites())
 
     def asarray(self, value: Any, dtype: str | None = None, copy: bool = True) -> Any:
         """`value` as an ndarray; see `Engine.asarray`."""

@@ -22,7 +22,7 @@ from kbackend.engine.array_module import (
     window,
 )
 from kbackend.engine.interface import Kernel
-from kbackend_numpy.kernels import arithmetic
+from kbackend_numpy.kernels import arithmetic, optimizer
 from kbackend_numpy.kernels import indexing as own_indexing
 from kbackend_numpy.kernels import linalg as own_linalg
 from kbackend_numpy.kernels import random as own_random
@@ -82,3 +82,8 @@ def table() -> dict[str, Kernel]:
         name: Kernel((_plain if name in _SILENT else _quiet)(kernel.fn), kernel.dtypes)
         for name, kernel in merged.items()
     }
+
+
+def composites() -> dict[str, Kernel]:
+    """NumPy's kernels of composites; all others run as their bodies."""
+    return dict(optimizer.COMPOSITES)
