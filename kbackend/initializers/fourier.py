@@ -118,26 +118,26 @@ class STFT(Initializer):
         Raises:
             ValueError: the shape does not have three dimensions, or the window does not fit it.
         """
-        dims = standardize_shape(shape, allow_unknown=False)
+        dims: tuple[Any, ...] = standardize_shape(shape, allow_unknown=False)
         if len(dims) != 3:
             raise ValueError(
                 "[STFT] the shape must be (frame length, channels, frequencies). Received: "
                 f"shape={dims}."
             )
         frame, _, frequencies = dims
-        angles = (2 * np.pi / (2 * max(frequencies - 1, 1))) * np.outer(  # type: ignore[operator]
+        angles = (2 * np.pi / (2 * max(frequencies - 1, 1))) * np.outer(
             np.arange(frame), np.arange(frequencies)
         )
         kernel = np.cos(angles) if self.side == "real" else -np.sin(angles)
         if self.window is not None:
-            values = window_values(self.window, frame, self.periodic)  # type: ignore[arg-type]
+            values = window_values(self.window, frame, self.periodic)
             if self.scaling == "density":
                 values = values / np.sqrt(np.sum(values**2))
             elif self.scaling == "spectrum":
                 values = values / np.sum(np.abs(values))
             kernel = kernel * values[:, None]
         return to_tensor(
-            np.broadcast_to(kernel[:, None, :], dims),  # type: ignore[arg-type]
+            np.broadcast_to(kernel[:, None, :], dims),
             standardize_dtype(dtype),
         )
 

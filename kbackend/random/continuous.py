@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
+from kbackend.base.dtypes import numpy_dtype
 from kbackend.base.shapes import standardize_shape
 from kbackend.core import lang
+from kbackend.core.convert import to_tensor
 from kbackend.ops.define import op
 from kbackend.random.arguments import affine, float_dtype, parameter
 from kbackend.random.forms import SQRT2, standard_normal, state_of, symmetric, unit, wide
@@ -14,6 +18,12 @@ from kbackend.random.forms import SQRT2, standard_normal, state_of, symmetric, u
 # Truncation in deviations, and the probability that lies within it.
 _CUT = 2.0
 _WITHIN = math.erf(_CUT / SQRT2)
+
+
+def _before(high: float, low: float, dtype: str) -> Any:
+    """The number next to `high`, towards `low`."""
+    numpy = numpy_dtype(dtype)
+    return np.nextafter(np.array(high, numpy), np.array(low, numpy))
 
 
 @op(static=("shape",), tensors=("minval", "maxval"))
@@ -42,16 +52,14 @@ def uniform(
     """
     dtype, shape = float_dtype("uniform", dtype), standardize_shape(shape)
     drawn = unit(state_of(seed), shape, dtype)
-    if minval.__class__ in (int, float) and maxval.__class__ in (int, float):
+    low, high = parameter(minval, dtype, shape), parameter(maxval, dtype, shape)
+    # Rounding may reach the upper bound, which does not belong to the interval.
+    if isinstance(minval, (int, float)) and isinstance(maxval, (int, float)):
         if minval == 0 and maxval == 1:
             return drawn
-        low, high = parameter(minval, dtype, shape), parameter(maxval, dtype, shape)
-        span: Any = maxval - minval
-    else:
-        low, high = parameter(minval, dtype, shape), parameter(maxval, dtype, shape)
-        span = lang.sub(high, low)
-    x = lang.add(lang.mul(drawn, span), low)
-    # Rounding may reach the upper bound, which does not belong to the interval.
+        x = lang.add(lang.mul(drawn, maxval - minval), low)
+        return lang.minimum(x, to_tensor(_before(maxval, minval, dtype)))
+    x = lang.add(lang.mul(drawn, lang.sub(high, low)), low)
     return lang.select(lang.lt(x, high), x, lang.broadcast_to(low, shape))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kbackend.base.dtypes import FLOAT_SET
+from kbackend.base.dtypes import FLOAT_SET, itemsize
 from kbackend.base.shapes import Shape
 from kbackend.core import lang
 from kbackend.core.composite import composite
@@ -14,11 +14,17 @@ from kbackend.ops.define import op
 from kbackend.random.arguments import check_broadcast
 from kbackend.random.forms import state_of
 
+# Bytes of a float -> the unsigned integer of its width.
+_BITS = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
+
 
 @composite("masked_scale")
 def masked_scale(x: Any, keep: Any, scale: float) -> Any:
     """`x * scale` where `keep` holds, zero elsewhere, also for infinities and NaN."""
-    return lang.select(keep, lang.mul(x, scale), 0.0)
+    # A mask of bits: several times faster than a choice between two arrays where nothing is fused.
+    bits = _BITS[itemsize(x.dtype)]
+    ones = lang.sub(0, lang.cast(keep, bits))
+    return lang.bitcast(lang.bitwise_and(lang.bitcast(lang.mul(x, scale), bits), ones), x.dtype)
 
 
 @masked_scale.def_vjp

@@ -27,11 +27,11 @@ _WALK = 64
 _HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 
 
-def _all_true(mask: Any) -> bool:
-    """Whether a mask is known to hold everywhere."""
+def _nowhere(mask: Any) -> bool:
+    """Whether a mask is known to hold nowhere."""
     if mask.__class__ is not Tensor:
         return False
-    return mask.size == 0 or bool(lang.reduce_min(mask, tuple(range(mask.ndim))))
+    return mask.size == 0 or not lang.reduce_max(mask, tuple(range(mask.ndim)))
 
 
 def _parameter(value: Any, dtype: str, shape: Shape) -> Any:
@@ -70,7 +70,7 @@ def _log_gamma_sample(state: Any, shape: Shape, alpha: Any) -> tuple[Any, Any]:
         fits = lang.bitwise_and(positive, lang.lt(lang.log(u), bound))
         v = lang.select(lang.bitwise_and(fits, open_), tried, v)
         open_ = lang.bitwise_and(open_, lang.bitwise_xor(fits, True))
-        if _all_true(lang.bitwise_xor(open_, True)):
+        if _nowhere(open_):
             break
     boost = lang.div(lang.log(open_unit(last, shape, dtype)), alpha)
     return lang.mul(d, v), lang.select(small, boost, 0.0)
@@ -151,31 +151,12 @@ def _walk(state: Any, shape: Shape, n: Any, p: Any) -> Any:
     for k in range(_WALK):
         beyond = lang.lt(total, u)
         found = lang.add(found, lang.cast(beyond, "float64"))
-        if _all_true(lang.bitwise_xor(beyond, True)):
+        if _nowhere(beyond):
             break
         step = lang.div(lang.mul(lang.sub(n, float(k)), odds), float(k + 1))
         probability = lang.mul(probability, lang.maximum(step, 0.0))
         total = lang.add(total, probability)
     return lang.minimum(found, n)
-
-
-def _stirling(k: Any) -> Any:
-    """log k! - (k + 1/2) log(k + 1) + (k + 1) - log(2 pi) / 2, to 1e-9 for k >= 0."""
-    x = lang.add(k, 1.0)
-    # Shifted by 8 with the recurrence of the factorial, then five terms of the series.
-    correction: Any = 0.0
-    for i in range(8):
-        y = lang.add(x, float(i))
-        # (y + 1/2) log((y + 1) / y) - 1
-        correction = lang.add(
-            lang.sub(lang.mul(lang.add(y, 0.5), lang.log1p(lang.div(1.0, y))), 1.0), correction
-        )
-    z = lang.div(1.0, lang.add(x, 8.0))
-    z2 = lang.mul(z, z)
-    series = lang.mul(z2, 1.0 / 1680.0)
-    for term in (1.0 / 1260.0, 1.0 / 360.0):
-        series = lang.mul(z2, lang.sub(term, series))
-    return lang.add(correction, lang.mul(z, lang.sub(1.0 / 12.0, series)))
 
 
 def _transformed_rejection(state: Any, shape: Shape, n: Any, p: Any) -> Any:
@@ -204,7 +185,7 @@ def _transformed_rejection(state: Any, shape: Shape, n: Any, p: Any) -> Any:
         fits = lang.bitwise_and(inside, lang.bitwise_or(easy, hard))
         found = lang.select(lang.bitwise_and(fits, open_), tried, found)
         open_ = lang.bitwise_and(open_, lang.bitwise_xor(fits, True))
-        if _all_true(lang.bitwise_xor(open_, True)):
+        if _nowhere(open_):
             break
     return found
 
@@ -216,10 +197,18 @@ def _log_mass(k: Any, n: Any, odds: Any) -> Any:
 
 
 def _log_factorial(k: Any) -> Any:
-    x = lang.add(k, 1.0)
-    return lang.add(
-        lang.sub(lang.mul(lang.add(k, 0.5), lang.log(x)), x), lang.add(_stirling(k), _HALF_LOG_TAU)
-    )
+    """Logarithm of k!, for whole float64 k >= 0."""
+    # Stirling's series serves from 9 on: k! = (k + 8)! / ((k + 1) ... (k + 8)).
+    product = lang.add(k, 1.0)
+    for i in range(2, 9):
+        product = lang.mul(product, lang.add(k, float(i)))
+    y = lang.add(k, 9.0)
+    z = lang.div(1.0, y)
+    z2 = lang.mul(z, z)
+    series = lang.sub(1.0 / 360.0, lang.mul(z2, 1.0 / 1260.0))
+    series = lang.mul(z, lang.sub(1.0 / 12.0, lang.mul(z2, series)))
+    large = lang.sub(lang.mul(lang.sub(y, 0.5), lang.log(y)), lang.sub(y, _HALF_LOG_TAU))
+    return lang.sub(lang.add(large, series), lang.log(product))
 
 
 @op(static=("shape",))
@@ -260,7 +249,7 @@ def binomial(
     few = lang.lt(lang.mul(n, q), _SMALL_MEAN)
     first, second = children(state_of(seed), 2)
     found = _walk(first, shape, n, lang.select(few, q, 0.0))
-    if not _all_true(few):
+    if not _nowhere(lang.bitwise_xor(few, True)):
         # Each method gets parameters it can handle where the other one's result is taken.
         n_many, q_many = lang.select(few, 40.0, n), lang.select(few, 0.5, q)
         many = _transformed_rejection(second, shape, n_many, q_many)

@@ -301,6 +301,13 @@ def test_dropout_at_the_ends():
     assert random.dropout(np.full(100, np.nan, "float32"), 0.5, seed=1).numpy().tolist().count(0)
 
 
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float16", "bfloat16", "float64"])
+def test_dropout_dtypes(dtype):
+    x = random.dropout(to_tensor(np.full(200, -1.5, "float32"), dtype), 0.5, seed=1)
+    assert x.dtype == dtype
+    assert set(np.asarray(x).astype("float32").tolist()) == {-3.0, 0.0}
+
+
 def test_dropout_noise_shape():
     x = random.dropout(np.ones((40, 5), "float32"), 0.5, noise_shape=(None, 1), seed=1).numpy()
     assert (x == x[:, :1]).all() and set(np.unique(x)) == {0.0, 2.0}
