@@ -185,8 +185,8 @@ def _call_ours(layer, inputs, options, convert=True):
     return layer(inputs, **extra, **options.call)
 
 
-def _keras_inputs(inputs, options):
-    inputs = tree.map_structure(jax.numpy.asarray, inputs)
+def _masked(inputs, options):
+    """Keras's inputs with the masks attached."""
     _attach(
         inputs,
         options.mask,
@@ -196,7 +196,8 @@ def _keras_inputs(inputs, options):
 
 
 def _call_theirs(layer, inputs, options):
-    return layer(_keras_inputs(inputs, options), **options.extra, **options.call)
+    made = _masked(tree.map_structure(jax.numpy.asarray, inputs), options)
+    return layer(made, **options.extra, **options.call)
 
 
 def _masks(output):
@@ -264,6 +265,11 @@ def _is_float(x):
     return np.issubdtype(np.asarray(x).dtype, np.floating)
 
 
+def _weight_losses(layer):
+    found = [v for v in layer.trainable_variables if getattr(v, "regularizer", None) is not None]
+    return [v.regularizer(v) for v in found]
+
+
 def _check_gradients(ours, theirs, inputs, options, rng, step):
     floats = [i for i, x in enumerate(tree.flatten(inputs)) if _is_float(x)]
     keys = [k for k, x in options.extra.items() if _is_float(x)]
@@ -288,20 +294,16 @@ def _check_gradients(ours, theirs, inputs, options, rng, step):
     own = ours.trainable_variables
     found = tape.gradient(total, [*own, *sources], unconnected_gradients="zero")
 
-    others = [v.value for v in theirs.non_trainable_variables]
-
     def their_total(values, arrays, named):
         leaves = list(tree.flatten(inputs))
         for i, x in zip(floats, arrays, strict=True):
             leaves[i] = x
-        filled = tree.pack_as(inputs, leaves)
-        _attach(
-            filled, options.mask,
-            lambda x, m: keras.src.backend.set_keras_mask(x, jax.numpy.asarray(m)),
-        )  # fmt: skip
-        out, _, losses = theirs.stateless_call(
-            values, others, filled, **{**options.extra, **named}, **options.call, return_losses=True
-        )
+        filled = _masked(tree.pack_as(inputs, leaves), options)
+        # Keras's stateless_call() would leave out the layer's own activity loss.
+        pairs = list(zip(theirs.trainable_variables, values, strict=True))
+        with keras.StatelessScope(pairs, collect_losses=True) as scope:
+            out = theirs(filled, **{**options.extra, **named}, **options.call)
+            losses = [*scope.losses, *_weight_losses(theirs)]
         result = sum(
             (jax.numpy.sum(o.astype("float32") * c)
              for o, c in zip(_leaves(out), cotangents, strict=True)),
