@@ -1,0 +1,1 @@
+"""Layers that summarise windows of space or time, or all of it."""
