@@ -1,0 +1,106 @@
+"""Losses: how far a model's predictions are from the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kbackend.base import serialization
+from kbackend.losses.crossentropy import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    binary_crossentropy,
+    categorical_crossentropy,
+    sparse_categorical_crossentropy,
+)
+from kbackend.losses.loss import Loss
+from kbackend.losses.regression import (
+    CosineSimilarity,
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    cosine_similarity,
+    huber,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+)
+
+__all__ = [
+    "BinaryCrossentropy", "CategoricalCrossentropy", "CosineSimilarity", "Huber", "LogCosh",
+    "Loss", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError",
+    "MeanSquaredLogarithmicError", "SparseCategoricalCrossentropy", "binary_crossentropy",
+    "categorical_crossentropy", "cosine_similarity", "deserialize", "get", "huber", "log_cosh",
+    "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error",
+    "mean_squared_logarithmic_error", "serialize", "sparse_categorical_crossentropy",
+]  # fmt: skip
+
+_ALIASES: dict[str, Any] = {
+    short: function
+    for name, function in (
+        ("bce", binary_crossentropy),
+        ("mae", mean_absolute_error),
+        ("mape", mean_absolute_percentage_error),
+        ("mse", mean_squared_error),
+        ("msle", mean_squared_logarithmic_error),
+    )
+    for short in (name, name.upper())
+}
+_OBJECTS: dict[str, Any] = {
+    **{
+        name: value
+        for name, value in globals().items()
+        if name in __all__ and getattr(value, "__module__", "").startswith("kbackend.")
+    },
+    **_ALIASES,
+}
+
+
+def serialize(loss: Any) -> Any:
+    """The config of a loss: of a `Loss`, or of a function.
+
+    Example:
+        >>> serialize(MeanSquaredError())["class_name"]
+        'MeanSquaredError'
+    """
+    return serialization.serialize(loss)
+
+
+def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The loss that a config (or a name) describes.
+
+    Args:
+        name: what `serialize` returned, or the name of a loss.
+        custom_objects: name -> class or function of the user's.
+
+    Raises:
+        TypeError: the config names a loss that is not known.
+
+    Example:
+        >>> deserialize("mean_squared_error") is mean_squared_error
+        True
+    """
+    return serialization.deserialize(name, custom_objects, _OBJECTS)
+
+
+def get(identifier: Any) -> Any:
+    """A loss given as a function, an instance, a class, a name or a config.
+
+    Args:
+        identifier: any of these, or `None`, which is returned as it is. Names in snake case, and
+            the short ones ("mse", "kld"), stand for functions; those of classes for instances.
+
+    Raises:
+        ValueError: the identifier is none of these.
+
+    Example:
+        >>> get("mse") is mean_squared_error
+        True
+    """
+    return serialization.resolve("loss", identifier, _OBJECTS)
