@@ -228,6 +228,8 @@ def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Any
 def _window(window: Any, length: int, fft_length: int, dtype: str, name: str) -> Any:
     """The window of `length`, centred in `fft_length`."""
     if window is None:
+        # No window at all: the whole frame counts.
+        length = fft_length
         values: Any = np.ones(length)
     elif isinstance(window, str):
         low = {"hann": 0.5, "hamming": 0.54}.get(window)
@@ -279,7 +281,7 @@ def stft(
         sequence_length: length of the window.
         sequence_stride: distance between the beginnings of frames.
         fft_length: length of a frame.
-        window: `"hann"`, `"hamming"`, a vector, or `None` for a constant.
+        window: `"hann"`, `"hamming"`, a vector, or `None` for whole frames as they are.
         center: whether frames are centred at multiples of the stride, the ends being mirrored.
 
     Returns:
