@@ -102,8 +102,10 @@ def _node(
     static: dict[str, Any] = {}
     call_args: list[Any] = []
     call_kwargs: dict[str, Any] = {}
+    skipped = False  # what follows a parameter left out goes by name
     for name, parameter in bound.signature.parameters.items():
         if name not in bound.arguments:
+            skipped = True
             continue
         value = bound.arguments[name]
         if parameter.kind is parameter.VAR_POSITIONAL:
@@ -112,7 +114,7 @@ def _node(
             static.update(value)
         elif name in settings and not _symbolic(value):
             static[name] = value
-        elif static or call_kwargs:
+        elif static or call_kwargs or skipped:
             call_kwargs[name] = value
         else:
             call_args.append(value)

@@ -90,7 +90,7 @@ def bitwise_left_shift(x: Any, y: Any) -> Any:
         >>> bitwise_left_shift([1], [3]).tolist()
         [8]
     """
-    return lang.shift_left(*promote(x, y))
+    return lang.shift_left(*operators._bool_to_int(*promote(x, y)))
 
 
 @op()
@@ -108,7 +108,7 @@ def left_shift(x: Any, y: Any) -> Any:
         >>> left_shift([1], [3]).tolist()
         [8]
     """
-    return lang.shift_left(*promote(x, y))
+    return lang.shift_left(*operators._bool_to_int(*promote(x, y)))
 
 
 @op()
@@ -126,7 +126,7 @@ def bitwise_right_shift(x: Any, y: Any) -> Any:
         >>> bitwise_right_shift([8], [3]).tolist()
         [1]
     """
-    return lang.shift_right(*promote(x, y))
+    return lang.shift_right(*operators._bool_to_int(*promote(x, y)))
 
 
 @op()
@@ -144,7 +144,7 @@ def right_shift(x: Any, y: Any) -> Any:
         >>> right_shift([8], [3]).tolist()
         [1]
     """
-    return lang.shift_right(*promote(x, y))
+    return lang.shift_right(*operators._bool_to_int(*promote(x, y)))
 
 
 @op()

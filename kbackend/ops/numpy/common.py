@@ -132,3 +132,10 @@ def dims_of(shape: Any) -> tuple[int | None, ...]:
         return tuple(None if d is None else index(d) for d in shape)
     except TypeError:
         raise ValueError(f"A shape is made of integers. Received: shape={tuple(shape)}.") from None
+
+
+def wide_product(x: Any, y: Any, terms: int | None, product: Any) -> Any:
+    """`product` of two int8 tensors as int32, by way of floats that hold each sum exactly."""
+    exact = terms is not None and terms <= 1024
+    work = "float32" if exact else "float64"
+    return lang.cast(product(lang.cast(x, work), lang.cast(y, work)), "int32")

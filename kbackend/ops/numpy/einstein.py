@@ -9,6 +9,7 @@ from kbackend.base.dtypes import result_type
 from kbackend.core import lang
 from kbackend.core.convert import to_tensor
 from kbackend.ops.define import op
+from kbackend.ops.numpy.common import wide_product
 from kbackend.ops.numpy.index import take_diagonal
 
 Ints = tuple[int, ...]
@@ -229,7 +230,7 @@ def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Any:
             by size.
 
     Returns:
-        Tensor of the common dtype.
+        Tensor of the common dtype; int32 for two of int8.
 
     Raises:
         ValueError: the subscripts are malformed or do not fit the operands.
@@ -251,6 +252,8 @@ def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Any:
         dtype = result_type(*(x.dtype for x in tensors))
         tensors = [lang.cast(x, dtype) for x in tensors]
     terms, out = _parse(subscripts, tuple([len(x.shape) for x in tensors]))
+    if dtype == "int8" and len(tensors) == 2:
+        return wide_product(*tensors, None, lambda x, y: _pair(x, terms[0], y, terms[1], out))
     if len(tensors) == 2:
         return _pair(tensors[0], terms[0], tensors[1], terms[1], out)
     if len(tensors) == 1:

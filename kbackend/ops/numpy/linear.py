@@ -10,7 +10,15 @@ from kbackend.core import lang, operators
 from kbackend.core.convert import to_tensor
 from kbackend.core.operators import promote
 from kbackend.ops.define import op
-from kbackend.ops.numpy.common import axis_of, flat, floating, host_ints, move_axis, part
+from kbackend.ops.numpy.common import (
+    axis_of,
+    flat,
+    floating,
+    host_ints,
+    move_axis,
+    part,
+    wide_product,
+)
 from kbackend.ops.numpy.index import take_diagonal
 from kbackend.ops.numpy.reduce import summable
 
@@ -24,13 +32,16 @@ def matmul(x1: Any, x2: Any) -> Any:
         x2: tensor of at least one dimension; a vector is a column.
 
     Returns:
-        Tensor of the common dtype.
+        Tensor of the common dtype; int32 for int8.
 
     Example:
         >>> matmul([[1, 2], [3, 4]], [1, 1]).tolist()
         [3, 7]
     """
-    return operators.matmul(x1, x2)
+    x, y = promote(x1, x2)
+    if x.dtype == "int8" and x.shape:
+        return wide_product(x, y, x.shape[-1], operators.matmul)
+    return operators.matmul(x, y)
 
 
 @op()

@@ -62,7 +62,7 @@ def trunc(x: Any) -> Any:
         >>> trunc([1.7, -1.7]).tolist()
         [1.0, -1.0]
     """
-    x = numeric(x)
+    x = to_tensor(x)
     if x.dtype not in INEXACT_SET:
         return x
     return lang.select(lang.lt(x, 0.0), lang.ceil(x), lang.floor(x))
@@ -196,8 +196,7 @@ def angle(x: Any) -> Any:
     x = to_tensor(x)
     if x.dtype in COMPLEX_SET:
         return lang.atan2(lang.imag(x), lang.real(x))
-    x = floating(x)
-    return lang.atan2(lang.mul(x, 0.0), x)
+    return lang.atan2(0.0, floating(x))
 
 
 @op()

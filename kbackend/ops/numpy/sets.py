@@ -201,8 +201,8 @@ def histogram(x: Any, bins: Any = 10, range: Any = None) -> Any:
             count.
 
     Returns:
-        The counts (int32) and the edges, of which there is one more. The last bin includes its
-        upper edge.
+        The counts and the edges, of which there is one more, both floating. The last bin includes
+        its upper edge.
 
     Raises:
         ValueError: `bins` is not positive, or `range` is not ascending.
@@ -210,7 +210,7 @@ def histogram(x: Any, bins: Any = 10, range: Any = None) -> Any:
     Example:
         >>> counts, edges = histogram([1.0, 2.0, 2.5, 4.0], bins=3)
         >>> counts.tolist(), edges.tolist()
-        ([1, 2, 1], [1.0, 2.0, 3.0, 4.0])
+        ([1.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0])
     """
     x = to_tensor(x)
     kind = result_type(x.dtype, float)
@@ -229,7 +229,7 @@ def histogram(x: Any, bins: Any = 10, range: Any = None) -> Any:
     base = lang.full((size + 1,), 0, "int32")
     place = lang.select(lang.ne(x, x), size, place)
     counts = lang.scatter(base, lang.cast(lang.eq(place, place), "int32"), (place,), (0,), "add")
-    return part(counts, 0, 1, size), lang.cast(edges, kind)
+    return lang.cast(part(counts, 0, 1, size), kind), lang.cast(edges, kind)
 
 
 def _edges(x: Any, bins: int, limits: Any, work: str) -> Any:

@@ -23,27 +23,25 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
             longer has elements) or `"full"` (all with some overlap).
 
     Returns:
-        Vector of the common dtype.
+        Floating vector.
 
     Raises:
         ValueError: the mode is unknown, or an argument is not a vector with elements.
 
     Example:
         >>> correlate([1, 2, 3], [0, 1], mode="full").tolist()
-        [1, 2, 3, 0]
+        [1.0, 2.0, 3.0, 0.0]
     """
     if mode not in _MODES:
         raise ValueError(
             f"[correlate] 'mode' must be one of {', '.join(_MODES)}. Received: mode={mode!r}."
         )
-    x, y = promote(x1, x2)
+    x, y = promote(x1, x2, force_float=True)
     if len(x.shape) != 1 or len(y.shape) != 1 or 0 in (*x.shape, *y.shape):
         raise ValueError(
             "[correlate] takes vectors with elements. "
             f"Received shapes: {tuple(x.shape)} and {tuple(y.shape)}."
         )
-    if x.dtype == "bool":
-        x, y = lang.cast(x, "int32"), lang.cast(y, "int32")
     y = conj(y)
     n, m = x.shape[0], y.shape[0]
     swapped = n < m
