@@ -8,6 +8,7 @@ from kbackend import losses as losses_module
 from kbackend.base import tree
 from kbackend.core import operators
 from kbackend.losses.loss import Loss
+from kbackend.losses.wrapper import LossFunctionWrapper
 from kbackend.metrics import Mean
 from kbackend.trainers.outputs import align, output_names_of, per_output
 
@@ -106,4 +107,4 @@ def _make(identifier: Any) -> Any:
     found = losses_module.get(identifier)
     if isinstance(found, Loss):
         return found
-    return losses_module.LossFunctionWrapper(found, name=getattr(found, "__name__", "loss"))
+    return LossFunctionWrapper(found, name=getattr(found, "__name__", "loss"))
