@@ -33,7 +33,7 @@ class Ftrl(Optimizer):
         >>> w = keras.Variable([1.0])
         >>> _ = Ftrl(learning_rate=0.1, initial_accumulator_value=0.0).apply([[5.0]], [w])
         >>> w.tolist()
-        [-0.1]
+        [0.9]
 
     Reference:
         McMahan et al., 2013, https://research.google.com/pubs/archive/41159.pdf

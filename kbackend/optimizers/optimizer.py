@@ -100,6 +100,8 @@ class Optimizer(OptimizerState):
             ValueError: no gradient is there, or gradients and variables don't match.
         """
         grads = list(grads)
+        if not grads:
+            return self._iterations
         if trainable_variables is None:
             if not self.built:
                 raise ValueError(
@@ -113,8 +115,6 @@ class Optimizer(OptimizerState):
                 f"[{type(self).__name__}] there must be one gradient per variable. Received: "
                 f"{len(grads)} gradients for {len(variables)} variables."
             )
-        if not grads:
-            return self._iterations
         if not self.built:
             self.build(variables)
         for variable in variables:

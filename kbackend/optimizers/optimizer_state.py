@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from kbackend import initializers
 from kbackend.base import dtypes
 from kbackend.base.naming import auto_name
 from kbackend.base.serialization import deserialize, serialize
@@ -166,7 +167,7 @@ class OptimizerState:
 
         Args:
             shape: its shape.
-            initializer: "zeros", "ones", or a function `(shape, dtype=...) -> tensor`.
+            initializer: what `initializers.get` takes, such as "zeros".
             dtype: its dtype, `floatx` by default.
             aggregation: see `Variable`.
             layout: accepted for compatibility.
@@ -177,9 +178,7 @@ class OptimizerState:
         """
         with name_scope(self.name):
             variable = Variable(
-                _FILLERS.get(initializer, initializer)
-                if isinstance(initializer, str)
-                else initializer,
+                initializers.get(initializer),
                 shape=shape,
                 dtype=dtype,
                 trainable=False,
@@ -340,13 +339,6 @@ class OptimizerState:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
-
-
-def _ones(shape: Any, dtype: Any = None) -> Any:
-    return lang.full(shape, 1, dtype)
-
-
-_FILLERS = {"zeros": lang.zeros, "ones": _ones}
 
 
 def _warn_of_lr(optimizer: OptimizerState) -> None:
