@@ -129,7 +129,7 @@ def serialize(obj: Any) -> Any:
     if isinstance(obj, (list, tuple)):
         items = [serialize(item) for item in obj]
         return tuple(items) if isinstance(obj, tuple) else items
-    if isinstance(obj, Mapping):
+    if isinstance(obj, Mapping) and not hasattr(obj, "get_config"):
         return {key: serialize(value) for key, value in obj.items()}
     if inspect.isclass(obj):
         return _named("type", _type_name(obj))
