@@ -20,23 +20,22 @@ _Rule = Callable[..., None]
 
 def _run(rule: _Rule, inputs: tuple[Any, ...], outputs: int, *scalars: Any) -> tuple[Any, ...]:
     """Runs `rule(*inputs, *outputs, two scratch arrays, *scalars)` over all blocks."""
-    first = inputs[0]
-    shape, dtype, size = first.shape, first.dtype, first.size
+    shape, dtype, size = inputs[0].shape, inputs[0].dtype, inputs[0].size
+    if size <= _BLOCK:
+        made = [np.empty(shape, dtype) for _ in range(outputs)]
+        with np.errstate(all="ignore"):
+            rule(*inputs, *made, np.empty(shape, dtype), np.empty(shape, dtype), *scalars)
+        return tuple(made)
     flat = [np.ascontiguousarray(array).reshape(-1) for array in inputs]
     made = [np.empty(size, dtype) for _ in range(outputs)]
-    length = min(size, _BLOCK)
-    scratch = [np.empty(length, dtype), np.empty(length, dtype)]
+    scratch = [np.empty(_BLOCK, dtype), np.empty(_BLOCK, dtype)]
+    arrays = [*flat, *made]
     with np.errstate(all="ignore"):
-        if size <= _BLOCK:
-            rule(*flat, *made, *scratch, *scalars)
-        else:
-            arrays = [*flat, *made]
-            for start in range(0, size, _BLOCK):
-                blocks = [array[start : start + _BLOCK] for array in arrays]
-                count = len(blocks[0])
-                if count < length:
-                    scratch = [block[:count] for block in scratch]
-                rule(*blocks, *scratch, *scalars)
+        for start in range(0, size, _BLOCK):
+            blocks = [array[start : start + _BLOCK] for array in arrays]
+            if start + _BLOCK > size:
+                scratch = [block[: size - start] for block in scratch]
+            rule(*blocks, *scratch, *scalars)
     return tuple([array.reshape(shape) for array in made])
 
 
