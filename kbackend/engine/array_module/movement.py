@@ -62,6 +62,9 @@ def kernels(xp: Any) -> dict[str, Kernel]:
         return out
 
     def full(*, shape: Ints, value: Any, dtype: str) -> Any:
+        if value.__class__ is int and not value:
+            # Memory that is zero already is not touched until it is read.
+            return xp.zeros(shape, dtype=dtypes.numpy_dtype(dtype))
         return xp.full(shape, value, dtype=dtypes.numpy_dtype(dtype))
 
     def iota(*, shape: Ints, axis: int, dtype: str) -> Any:
