@@ -1,4 +1,4 @@
-"""Moments and normalisations, each a composite with one joint gradient."""
+"""Moments and normalisations."""
 
 from __future__ import annotations
 
@@ -6,31 +6,17 @@ from typing import Any
 
 from kbackend.base import config, shapes
 from kbackend.core import lang
-from kbackend.core.composite import composite
 from kbackend.core.convert import to_tensor
 from kbackend.ops.define import op
-from kbackend.ops.nn.arguments import LOW_PRECISION, axes_of, count_of, floating, mean_of
-
-Ints = tuple[int, ...]
-
+from kbackend.ops.nn.arguments import LOW_PRECISION, axes_of, floating
+from kbackend.ops.nn.normalizing import (
+    batch_normalization_c,
+    moments_c,
+    rms_normalization_c,
+    standardize_c,
+)
 
 # ----- moments -----
-
-
-@composite("moments")
-def moments_c(x: Any, *, axes: Ints) -> Any:
-    """Mean and variance over `axes`, which stay with size 1."""
-    mean = mean_of(x, axes)
-    centred = lang.sub(x, mean)
-    return mean, mean_of(lang.mul(centred, centred), axes)
-
-
-@moments_c.def_vjp
-def _moments_vjp(needs: Any, g: Any, result: Any, x: Any, *, axes: Ints) -> Any:
-    n = count_of(x, axes)
-    # The mean's own part in the variance's gradient sums to zero.
-    centred = lang.sub(x, result[0])
-    return (lang.add(lang.mul(centred, lang.div(lang.mul(g[1], 2.0), n)), lang.div(g[0], n)),)
 
 
 @op(static=("axes",))
@@ -64,54 +50,6 @@ def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = Fals
 
 
 # ----- batch normalisation -----
-
-
-@composite("batch_normalization")
-def batch_normalization_c(
-    x: Any, mean: Any, variance: Any, *affine: Any, epsilon: float, scaled: bool, centred: bool
-) -> Any:
-    """(x - mean) / sqrt(variance + epsilon), times a scale, plus an offset.
-
-    All but x broadcast along the same dimensions; `affine` is the scale, the offset, or both.
-    """
-    factor = lang.rsqrt(lang.add(variance, epsilon))
-    if scaled:
-        factor = lang.mul(factor, affine[0])
-    shift = lang.neg(lang.mul(mean, factor))
-    if centred:
-        shift = lang.add(shift, affine[-1])
-    return lang.add(lang.mul(x, factor), shift)
-
-
-@batch_normalization_c.def_vjp
-def _batch_normalization_vjp(
-    needs: Any, g: Any, result: Any, x: Any, mean: Any, variance: Any, *affine: Any,
-    epsilon: float, scaled: bool, centred: bool,
-) -> Any:  # fmt: skip
-    axes = tuple(
-        i for i, d in enumerate(mean.shape) if d == 1 and (x.shape[i] is None or x.shape[i] != 1)
-    )
-    inverse = lang.rsqrt(lang.add(variance, epsilon))
-    factor = lang.mul(inverse, affine[0]) if scaled else inverse
-    out: list[Any] = [lang.mul(g, factor) if needs[0] else None]
-    if not any(needs[1:]):
-        return out + [None] * (len(needs) - 1)
-    total = lang.reduce_sum(g, axes, True)
-    out.append(lang.neg(lang.mul(total, factor)) if needs[1] else None)
-    if not needs[2] and not (scaled and needs[3]):
-        weighted = None
-    else:
-        weighted = lang.reduce_sum(lang.mul(g, lang.sub(x, mean)), axes, True)
-    if needs[2]:
-        cubed = lang.mul(lang.mul(inverse, inverse), lang.mul(factor, -0.5))
-        out.append(lang.mul(weighted, cubed))
-    else:
-        out.append(None)
-    if scaled:
-        out.append(lang.mul(weighted, inverse) if needs[3] else None)
-    if centred:
-        out.append(total if needs[-1] else None)
-    return out
 
 
 @op(static=("axis",), tensors=("mean", "variance", "offset", "scale"))
@@ -183,49 +121,6 @@ def _row(value: Any, shape: Any, dtype: str, name: str) -> Any:
 # ----- layer normalisation -----
 
 
-@composite("layer_normalization")
-def layer_normalization_c(
-    x: Any, *affine: Any, axes: Ints, epsilon: float, scaled: bool, centred: bool
-) -> Any:
-    """The normalised x (with scale and offset), the mean and 1 / standard deviation.
-
-    `affine` is the scale, the offset, or both; they broadcast along all dimensions but `axes`.
-    """
-    mean = mean_of(x, axes)
-    y = lang.sub(x, mean)
-    inverse = lang.rsqrt(lang.add(mean_of(lang.mul(y, y), axes), epsilon))
-    y = lang.mul(y, inverse)
-    if scaled:
-        y = lang.mul(y, affine[0])
-    if centred:
-        y = lang.add(y, affine[-1])
-    return y, mean, inverse
-
-
-@layer_normalization_c.def_vjp
-def _layer_normalization_vjp(
-    needs: Any, g: Any, result: Any, x: Any, *affine: Any,
-    axes: Ints, epsilon: float, scaled: bool, centred: bool,
-) -> Any:  # fmt: skip
-    g, g_mean, g_inverse = g
-    _, mean, inverse = result
-    outer = tuple(i for i in range(len(x.shape)) if i not in axes)
-    y = lang.mul(lang.sub(x, mean), inverse)
-    out: list[Any] = [None]
-    if needs[0]:
-        n = count_of(x, axes)
-        d = lang.mul(g, affine[0]) if scaled else g
-        along = lang.add(mean_of(lang.mul(d, y), axes), lang.div(lang.mul(g_inverse, inverse), n))
-        flat = mean_of(d, axes)
-        inner = lang.sub(lang.sub(d, flat), lang.mul(y, along))
-        out[0] = lang.add(lang.mul(inner, inverse), lang.div(g_mean, n))
-    if scaled:
-        out.append(lang.reduce_sum(lang.mul(g, y), outer, True) if needs[1] else None)
-    if centred:
-        out.append(lang.reduce_sum(g, outer, True) if needs[-1] else None)
-    return out
-
-
 @op(tensors=("gamma", "beta"))
 def layer_normalization(
     x: Any,
@@ -266,7 +161,7 @@ def layer_normalization(
     if rms_scaling:
         return _rms(x, gamma, axis, epsilon, "layer_normalization")
     x, axes, dtype, affine = _prepare(x, (gamma, beta), axis, "layer_normalization")
-    y = layer_normalization_c(
+    y = standardize_c(
         x,
         *affine,
         axes=axes,
@@ -286,33 +181,6 @@ def _prepare(x: Any, parameters: tuple[Any, ...], axis: Any, name: str) -> Any:
         x = lang.cast(x, "float32")
     shape = tuple(d if i in axes else 1 for i, d in enumerate(x.shape))
     return x, axes, dtype, [_row(p, shape, x.dtype, name) for p in parameters if p is not None]
-
-
-@composite("rms_normalization")
-def rms_normalization_c(x: Any, *scale: Any, axes: Ints, epsilon: float) -> Any:
-    """x divided by its root mean square over `axes`, times `scale`; and 1 / root mean square."""
-    inverse = lang.rsqrt(lang.add(mean_of(lang.mul(x, x), axes), epsilon))
-    y = lang.mul(x, inverse)
-    return (lang.mul(y, scale[0]) if scale else y), inverse
-
-
-@rms_normalization_c.def_vjp
-def _rms_normalization_vjp(
-    needs: Any, g: Any, result: Any, x: Any, *scale: Any, axes: Ints, epsilon: float
-) -> Any:
-    g, g_inverse = g
-    inverse = result[1]
-    y = lang.mul(x, inverse)
-    out: list[Any] = [None]
-    if needs[0]:
-        d = lang.mul(g, scale[0]) if scale else g
-        extra = lang.div(lang.mul(g_inverse, inverse), count_of(x, axes))
-        along = lang.add(mean_of(lang.mul(d, y), axes), extra)
-        out[0] = lang.mul(lang.sub(d, lang.mul(y, along)), inverse)
-    if scale:
-        outer = tuple(i for i, n in enumerate(scale[0].shape) if n == 1 and x.shape[i] != 1)
-        out.append(lang.reduce_sum(lang.mul(g, y), outer, True) if needs[1] else None)
-    return out
 
 
 def _rms(x: Any, scale: Any, axis: Any, epsilon: float | None, name: str) -> Any:
