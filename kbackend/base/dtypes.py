@@ -96,7 +96,8 @@ def standardize_dtype(dtype: Any) -> str:
             return "int32"
         if dtype == "float":
             return config.floatx()
-    elif dtype in (bool, int, float):
+    elif dtype is bool or dtype is int or dtype is float:
+        # By identity: np.dtype("float64") == float holds.
         return {bool: "bool", int: "int32", float: config.floatx()}[dtype]
     else:
         name = DTYPE_NAMES.get(dtype) if isinstance(dtype, np.dtype) else None

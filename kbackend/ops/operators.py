@@ -27,6 +27,9 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "and": numpy.logical_and, "or": numpy.logical_or, "xor": numpy.logical_xor,
 }  # fmt: skip
 
+# NumPy must hand `ndarray + KerasTensor` over to KerasTensor.__radd__.
+KerasTensor.__array_ufunc__ = None
+
 # `==` stays the identity of the object, as in Keras: lists and sets of KerasTensors need it.
 attach(
     KerasTensor,

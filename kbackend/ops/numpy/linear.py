@@ -39,7 +39,7 @@ def matmul(x1: Any, x2: Any) -> Any:
         [3, 7]
     """
     x, y = promote(x1, x2)
-    if x.dtype == "int8" and x.shape:
+    if x.dtype == "int8" and x.shape and to_tensor(x1).dtype == to_tensor(x2).dtype:
         return wide_product(x, y, x.shape[-1], operators.matmul)
     return operators.matmul(x, y)
 

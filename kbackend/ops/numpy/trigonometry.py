@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from kbackend.base.dtypes import COMPLEX_SET
 from kbackend.core import lang
 from kbackend.core.composite import composite
 from kbackend.core.operators import promote
@@ -126,6 +127,52 @@ def _hypot_vjp(needs: Any, g: Any, result: Any, x: Any, y: Any) -> Any:
     )
 
 
+# ----- complex arguments: by exponentials and logarithms -----
+
+
+def _complex_arcsinh(x: Any) -> Any:
+    return lang.log(lang.add(x, lang.sqrt(lang.add(lang.mul(x, x), 1.0))))
+
+
+def _complex_arctanh(x: Any) -> Any:
+    return lang.mul(lang.sub(lang.log(lang.add(x, 1.0)), lang.log(lang.sub(1.0, x))), 0.5)
+
+
+def _complex_arccosh(x: Any) -> Any:
+    root = lang.mul(lang.sqrt(lang.add(x, 1.0)), lang.sqrt(lang.sub(x, 1.0)))
+    return lang.log(lang.add(x, root))
+
+
+def _complex_arcsin(x: Any) -> Any:
+    return lang.mul(_complex_arcsinh(lang.mul(x, 1j)), -1j)
+
+
+_COMPLEX: dict[str, Any] = {
+    "arcsin": _complex_arcsin,
+    "arccos": lambda x: lang.sub(math.pi / 2.0, _complex_arcsin(x)),
+    "arctan": lambda x: lang.mul(_complex_arctanh(lang.mul(x, 1j)), -1j),
+    "sinh": lambda x: lang.mul(lang.sub(lang.exp(x), lang.exp(lang.neg(x))), 0.5),
+    "cosh": lambda x: lang.mul(lang.add(lang.exp(x), lang.exp(lang.neg(x))), 0.5),
+    "arcsinh": _complex_arcsinh,
+    "arccosh": _complex_arccosh,
+    "arctanh": _complex_arctanh,
+}
+
+
+def _apply(x: Any, name: str, real: Any) -> Any:
+    """`real` of a floating tensor, or the complex function called `name`."""
+    x = floating(x)
+    return _COMPLEX[name](x) if x.dtype in COMPLEX_SET else real(x)
+
+
+def _arctan(x: Any) -> Any:
+    return lang.atan2(x, 1.0)
+
+
+def _arctanh(x: Any) -> Any:
+    return lang.mul(lang.sub(lang.log1p(x), lang.log1p(lang.neg(x))), 0.5)
+
+
 # ----- the functions -----
 
 
@@ -195,7 +242,7 @@ def arcsin(x: Any) -> Any:
         >>> arcsin([1.0]).tolist()
         [1.57...]
     """
-    return _arcsin(floating(x))
+    return _apply(x, "arcsin", _arcsin)
 
 
 @op()
@@ -212,7 +259,7 @@ def arccos(x: Any) -> Any:
         >>> arccos([1.0]).tolist()
         [0.0]
     """
-    return _arccos(floating(x))
+    return _apply(x, "arccos", _arccos)
 
 
 @op()
@@ -229,7 +276,7 @@ def arctan(x: Any) -> Any:
         >>> arctan([1.0]).tolist()
         [0.785...]
     """
-    return lang.atan2(floating(x), 1.0)
+    return _apply(x, "arctan", _arctan)
 
 
 @op()
@@ -246,7 +293,7 @@ def sinh(x: Any) -> Any:
         >>> sinh([0.0]).tolist()
         [0.0]
     """
-    return _sinh(floating(x))
+    return _apply(x, "sinh", _sinh)
 
 
 @op()
@@ -263,7 +310,7 @@ def cosh(x: Any) -> Any:
         >>> cosh([0.0]).tolist()
         [1.0]
     """
-    return _cosh(floating(x))
+    return _apply(x, "cosh", _cosh)
 
 
 @op()
@@ -297,7 +344,7 @@ def arcsinh(x: Any) -> Any:
         >>> arcsinh([0.0]).tolist()
         [0.0]
     """
-    return _arcsinh(floating(x))
+    return _apply(x, "arcsinh", _arcsinh)
 
 
 @op()
@@ -314,7 +361,7 @@ def arccosh(x: Any) -> Any:
         >>> arccosh([1.0]).tolist()
         [0.0]
     """
-    return _arccosh(floating(x))
+    return _apply(x, "arccosh", _arccosh)
 
 
 @op()
@@ -331,8 +378,7 @@ def arctanh(x: Any) -> Any:
         >>> arctanh([0.0]).tolist()
         [0.0]
     """
-    x = floating(x)
-    return lang.mul(lang.sub(lang.log1p(x), lang.log1p(lang.neg(x))), 0.5)
+    return _apply(x, "arctanh", _arctanh)
 
 
 @op()
