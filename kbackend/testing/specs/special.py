@@ -164,7 +164,7 @@ def _up_to_signs(found: Any, expected: Any) -> None:
 
 def _same_eigenvalues(found: Any, expected: Any) -> None:
     """Eigenvalues of a general matrix come in any order."""
-    tolerance = 1e-9 if expected[0].dtype == np.complex128 else 1e-3
+    tolerance = 1e-9 if found[0].dtype == np.complex128 else 1e-3
     # Rounded before they are sorted: conjugate pairs have the same real part but for the last bit.
     left, right = (np.sort_complex(np.round(x[0], 3)) for x in (found, expected))
     np.testing.assert_allclose(left, right, rtol=0, atol=2e-3)
