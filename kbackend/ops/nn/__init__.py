@@ -14,6 +14,7 @@ from kbackend.ops.nn.activation import (
 )
 from kbackend.ops.nn.attention import dot_product_attention
 from kbackend.ops.nn.conv import conv, conv_transpose, depthwise_conv, separable_conv
+from kbackend.ops.nn.ctc import ctc_decode, ctc_loss
 from kbackend.ops.nn.encode import multi_hot, one_hot, polar
 from kbackend.ops.nn.loss import (
     binary_crossentropy,
@@ -28,6 +29,7 @@ from kbackend.ops.nn.norm import (
     normalize,
     rms_normalization,
 )
+from kbackend.ops.nn.patches import depth_to_space, fold, space_to_depth, unfold
 from kbackend.ops.nn.pool import (
     adaptive_average_pool,
     adaptive_max_pool,
@@ -55,11 +57,11 @@ from kbackend.ops.nn.softmax import glu, log_softmax, softmax, sparsemax
 __all__ = [
     "adaptive_average_pool", "adaptive_max_pool", "average_pool", "batch_normalization",
     "binary_crossentropy", "categorical_crossentropy", "celu", "conv", "conv_transpose",
-    "depthwise_conv", "dot_product_attention", "elu", "gelu", "glu", "hard_shrink", "hard_sigmoid",
-    "hard_silu", "hard_swish", "hard_tanh", "layer_normalization", "leaky_relu", "log_sigmoid",
-    "log_softmax", "max_pool", "moments", "multi_hot", "normalize", "one_hot", "polar", "psnr",
-    "relu", "relu6", "rms_normalization", "selu", "separable_conv", "sigmoid", "silu",
-    "soft_shrink", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy",
-    "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh_shrink",
-    "threshold",
+    "ctc_decode", "ctc_loss", "depth_to_space", "depthwise_conv", "dot_product_attention", "elu",
+    "fold", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
+    "layer_normalization", "leaky_relu", "log_sigmoid", "log_softmax", "max_pool", "moments",
+    "multi_hot", "normalize", "one_hot", "polar", "psnr", "relu", "relu6", "rms_normalization",
+    "selu", "separable_conv", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign",
+    "space_to_depth", "sparse_categorical_crossentropy", "sparse_plus", "sparse_sigmoid",
+    "sparsemax", "squareplus", "swish", "tanh_shrink", "threshold", "unfold",
 ]  # fmt: skip
