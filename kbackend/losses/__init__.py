@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kbackend.base import serialization
+from kbackend.losses.circle import (
+    Circle,
+    circle,
+)
 from kbackend.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -14,7 +18,37 @@ from kbackend.losses.crossentropy import (
     categorical_crossentropy,
     sparse_categorical_crossentropy,
 )
-from kbackend.losses.loss import Loss
+from kbackend.losses.focal import (
+    BinaryFocalCrossentropy,
+    CategoricalFocalCrossentropy,
+    binary_focal_crossentropy,
+    categorical_focal_crossentropy,
+)
+from kbackend.losses.hinge import (
+    CategoricalHinge,
+    Hinge,
+    SquaredHinge,
+    categorical_hinge,
+    hinge,
+    squared_hinge,
+)
+from kbackend.losses.loss import (
+    Loss,
+)
+from kbackend.losses.overlap import (
+    Dice,
+    Tversky,
+    dice,
+    tversky,
+)
+from kbackend.losses.probabilistic import (
+    CategoricalGeneralizedCrossEntropy,
+    KLDivergence,
+    Poisson,
+    categorical_generalized_cross_entropy,
+    kl_divergence,
+    poisson,
+)
 from kbackend.losses.regression import (
     CosineSimilarity,
     Huber,
@@ -33,18 +67,24 @@ from kbackend.losses.regression import (
 )
 
 __all__ = [
-    "BinaryCrossentropy", "CategoricalCrossentropy", "CosineSimilarity", "Huber", "LogCosh",
-    "Loss", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError",
-    "MeanSquaredLogarithmicError", "SparseCategoricalCrossentropy", "binary_crossentropy",
-    "categorical_crossentropy", "cosine_similarity", "deserialize", "get", "huber", "log_cosh",
-    "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error",
-    "mean_squared_logarithmic_error", "serialize", "sparse_categorical_crossentropy",
+    "BinaryCrossentropy", "BinaryFocalCrossentropy", "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy", "CategoricalGeneralizedCrossEntropy", "CategoricalHinge",
+    "Circle", "CosineSimilarity", "Dice", "Hinge", "Huber", "KLDivergence", "LogCosh", "Loss",
+    "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError",
+    "MeanSquaredLogarithmicError", "Poisson", "SparseCategoricalCrossentropy", "SquaredHinge",
+    "Tversky", "binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy",
+    "categorical_focal_crossentropy", "categorical_generalized_cross_entropy", "categorical_hinge",
+    "circle", "cosine_similarity", "deserialize", "dice", "get", "hinge", "huber", "kl_divergence",
+    "log_cosh", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error",
+    "mean_squared_logarithmic_error", "poisson", "serialize", "sparse_categorical_crossentropy",
+    "squared_hinge", "tversky",
 ]  # fmt: skip
 
 _ALIASES: dict[str, Any] = {
     short: function
     for name, function in (
         ("bce", binary_crossentropy),
+        ("kld", kl_divergence),
         ("mae", mean_absolute_error),
         ("mape", mean_absolute_percentage_error),
         ("mse", mean_squared_error),

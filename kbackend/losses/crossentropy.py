@@ -11,7 +11,7 @@ from kbackend.core.convert import to_tensor
 from kbackend.core.masks import set_keras_mask
 from kbackend.losses.alignment import mean_over
 from kbackend.losses.wrapper import NamedLoss
-from kbackend.ops.nn import loss as ops
+from kbackend.ops.nn import loss as nn
 from kbackend.ops.numpy.common import floating
 
 # ----- two classes -----
@@ -52,7 +52,7 @@ def binary_crossentropy(
     """
     y_pred = floating(y_pred)
     y_true = smooth_binary(to_tensor(y_true, y_pred.dtype), label_smoothing)
-    losses = ops.binary_crossentropy(y_true, y_pred, from_logits=from_logits)
+    losses = nn.binary_crossentropy(y_true, y_pred, from_logits=from_logits)
     return mean_over(losses, shapes.canonical_axes(axis, len(losses.shape)))
 
 
@@ -153,7 +153,7 @@ def categorical_crossentropy(
     y_true = to_tensor(y_true, y_pred.dtype)
     warn_of_one_class(y_pred, axis, "categorical_crossentropy")
     y_true = smooth_categorical(y_true, label_smoothing, axis)
-    return ops.categorical_crossentropy(y_true, y_pred, from_logits=from_logits, axis=axis)
+    return nn.categorical_crossentropy(y_true, y_pred, from_logits=from_logits, axis=axis)
 
 
 class CategoricalCrossentropy(NamedLoss):
@@ -227,7 +227,7 @@ def sparse_categorical_crossentropy(
         [0.693, 0.288]
     """
     if ignore_class is None:
-        return ops.sparse_categorical_crossentropy(
+        return nn.sparse_categorical_crossentropy(
             y_true, y_pred, from_logits=from_logits, axis=axis
         )
     labels, y_pred = lang.cast(to_tensor(y_true), "int32"), floating(y_pred)
@@ -236,7 +236,7 @@ def sparse_categorical_crossentropy(
     valid = lang.ne(labels, int(ignore_class))
     # -1 is no class: such places cost nothing.
     labels = lang.select(valid, labels, -1)
-    losses = ops.sparse_categorical_crossentropy(labels, y_pred, from_logits=from_logits, axis=axis)
+    losses = nn.sparse_categorical_crossentropy(labels, y_pred, from_logits=from_logits, axis=axis)
     set_keras_mask(losses, valid)
     return losses
 
