@@ -28,7 +28,7 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 # NumPy must hand `ndarray + KerasTensor` over to KerasTensor.__radd__.
-KerasTensor.__array_ufunc__ = None
+KerasTensor.__array_ufunc__ = None  # type: ignore[attr-defined]
 
 # `==` stays the identity of the object, as in Keras: lists and sets of KerasTensors need it.
 attach(

@@ -254,7 +254,9 @@ def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Any:
         tensors = [lang.cast(x, dtype) for x in tensors]
     terms, out = _parse(subscripts, tuple([len(x.shape) for x in tensors]))
     if dtype == "int8" and len(tensors) == 2 and not mixed:
-        return wide_product(*tensors, None, lambda x, y: _pair(x, terms[0], y, terms[1], out))
+        return wide_product(
+            tensors[0], tensors[1], None, lambda x, y: _pair(x, terms[0], y, terms[1], out)
+        )
     if len(tensors) == 2:
         return _pair(tensors[0], terms[0], tensors[1], terms[1], out)
     if len(tensors) == 1:

@@ -185,7 +185,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
             "select() needs one choice per condition, and at least one. "
             f"Received: {len(condlist)} conditions and {len(choicelist)} choices."
         )
-    choices = [c if c.__class__ in SCALAR_TYPES else to_tensor(c) for c in (*choicelist, default)]
+    choices: list[Any] = [
+        c if c.__class__ in SCALAR_TYPES else to_tensor(c) for c in (*choicelist, default)
+    ]
     dtype = result_type(*(c.__class__ if c.__class__ in SCALAR_TYPES else c.dtype for c in choices))
     out = to_tensor(choices.pop(), dtype)
     for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
@@ -398,7 +400,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
     x = to_tensor(x)
     widths = pad_widths(pad_width, len(x.shape))
     if mode == "constant":
-        value = 0 if constant_values is None else constant_values
+        value: Any = 0 if constant_values is None else constant_values
         if value.__class__ not in SCALAR_TYPES:
             value = to_tensor(value, x.dtype)
         elif x.dtype not in INEXACT_SET:
