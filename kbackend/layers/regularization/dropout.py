@@ -1,4 +1,4 @@
-"""`Dropout` and `SpatialDropout1D`-`3D`."""
+"""`Dropout`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Dropout(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.rate = probability(type(self).__name__, "rate", rate)
-        self.noise_shape = _checked_noise_shape(noise_shape)
+        self.noise_shape = checked_noise_shape(type(self).__name__, noise_shape)
         self.seed = seed
         if rate > 0:
             self.seed_generator = SeedGenerator(seed)
@@ -60,18 +60,18 @@ class Dropout(Layer):
         }
 
 
-def _checked_noise_shape(noise_shape: Any) -> Any:
+def checked_noise_shape(layer: str, noise_shape: Any) -> Any:
+    """`noise_shape` as it is.
+
+    Raises:
+        ValueError: it is not a tuple of positive integers and `None`.
+    """
     if noise_shape is None:
         return None
-    if not isinstance(noise_shape, (list, tuple)):
+    dims = noise_shape if isinstance(noise_shape, (list, tuple)) else (0,)
+    if any(d is not None and (not isinstance(d, int) or isinstance(d, bool) or d <= 0) for d in dims):
         raise ValueError(
-            "[Dropout] 'noise_shape' must be a tuple of integers and None. Received: "
+            f"[{layer}] 'noise_shape' must be a tuple of positive integers and None. Received: "
             f"noise_shape={noise_shape!r}."
         )
-    for dim in noise_shape:
-        if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim <= 0):
-            raise ValueError(
-                "[Dropout] the dimensions of 'noise_shape' must be positive integers or None. "
-                f"Received: noise_shape={noise_shape}."
-            )
     return noise_shape
