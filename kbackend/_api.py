@@ -63,7 +63,7 @@ KERAS: dict[str, str] = {
     "RematScope": "kbackend.autodiff:RematScope",
     "Sequential": "kbackend.models:Sequential",
     "StatelessScope": "kbackend.state.scopes:StatelessScope",
-    "SymbolicScope": "kbackend.state.scopes:SymbolicScope",
+    "SymbolicScope": "kbackend.ops.keras_tensor:SymbolicScope",
     "Variable": "kbackend.state.variable:Variable",
     "device": "kbackend.state.scopes:device",
     "name_scope": "kbackend.state.scopes:name_scope",

@@ -70,13 +70,17 @@ class Composite:
                     return arg.process_composite(self, args, params)
                 return self.body(*args, **params)
             engine = arg.engine
-        kernel = engine.composite_kernels.get(self.name) if engine is not None else None
+        kernel = None if engine is None else engine.composites.get(self.name)
         tapes = active_tapes()
         if tapes and self.vjp is None:
             # Without a rule of its own the tapes need to see the body's primitives.
             return self.body(*args, **params)
-        if kernel is not None and all(arg.engine is engine for arg in args):
-            out = kernel(*[arg.array for arg in args], **params)
+        if (
+            kernel is not None
+            and (kernel.dtypes is None or args[0].dtype in kernel.dtypes)
+            and all([arg.engine is engine for arg in args])
+        ):
+            out = kernel.fn(*[arg.array for arg in args], **params)
             result: Any
             if out.__class__ is tuple:
                 result = tuple([Tensor(array, engine) for array in out])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from kbackend.base import dtypes, shapes
 from kbackend.base.dtypes import INEXACT_SET, result_type
 from kbackend.core import lang
@@ -249,4 +251,23 @@ def attach(cls: type, table: dict[str, Callable[..., Any]]) -> None:
         setattr(cls, name, fn)
 
 
-attach(Tensor, OPERATORS | REFLECTED | EQUALITY)
+# What NumPy calls for `ndarray + Tensor` and the like: the answer is a tensor.
+_UFUNCS = {
+    np.add: add, np.subtract: subtract, np.multiply: multiply, np.true_divide: divide,
+    np.floor_divide: floor_divide, np.remainder: mod, np.power: power, np.matmul: matmul,
+    np.bitwise_and: bitwise_and, np.bitwise_or: bitwise_or, np.bitwise_xor: bitwise_xor,
+    np.equal: equal, np.not_equal: not_equal, np.less: less, np.less_equal: less_equal,
+    np.greater: greater, np.greater_equal: greater_equal,
+}  # fmt: skip
+
+
+def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """NumPy's protocol: operators give tensors; all other ufuncs compute on the host values."""
+    fn = _UFUNCS.get(ufunc)
+    if fn is not None and method == "__call__" and not kwargs:
+        return fn(*inputs)
+    hosts = [np.asarray(x) if hasattr(x, "read") or x.__class__ is Tensor else x for x in inputs]
+    return getattr(ufunc, method)(*hosts, **kwargs)
+
+
+attach(Tensor, OPERATORS | REFLECTED | EQUALITY | {"__array_ufunc__": array_ufunc})

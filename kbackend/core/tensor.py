@@ -25,7 +25,6 @@ class Tensor:
 
     # NumPy must hand `ndarray + Tensor` over to Tensor.__radd__.
     __array_priority__ = 1000
-    __array_ufunc__ = None
 
     def __init__(self, array: Any, engine: Engine) -> None:
         self.array = array

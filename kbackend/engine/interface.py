@@ -6,6 +6,7 @@ The floors above know an engine only by this interface. An engine's arrays are o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -57,9 +58,6 @@ class Engine:
         self.kernels: dict[str, KernelFn] = {
             name: self._guarded(name, kernel) for name, kernel in self.table.items()
         }
-        self.composite_kernels: dict[str, KernelFn] = {
-            name: kernel.fn for name, kernel in self.composites.items() if kernel.dtypes is None
-        }
 
     def _guarded(self, name: str, kernel: Kernel) -> KernelFn:
         """`kernel.fn`, preceded by the dtype check where the kernel states one."""
@@ -108,6 +106,18 @@ class Engine:
     def owns(self, value: Any) -> bool:
         """Whether `value` is an array of the kind that this engine computes on."""
         return False
+
+    def device_scope(self, name: str) -> AbstractContextManager[Any]:
+        """A context in which new arrays are made on the device `name`, such as "cpu" or "gpu:1".
+
+        Raises:
+            EngineError: the engine has no such device.
+        """
+        if name.lower() not in ("cpu", "cpu:0"):
+            raise EngineError(
+                f"The engine '{self.name}' computes on the device 'cpu:0' only. Received: {name!r}."
+            )
+        return nullcontext()
 
     def synchronize(self) -> None:
         """Waits until all work handed to the device is done. Nothing to wait for on a host."""

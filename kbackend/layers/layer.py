@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from kbackend import constraints, initializers, regularizers
+from kbackend.autodiff.custom import remat
+from kbackend.autodiff.remat_scope import current_remat_scope
 from kbackend.base import tree
 from kbackend.core.bind import abstract_maker, abstract_values
 from kbackend.core.masks import flat_masks, get_keras_mask, masks_of, set_keras_mask
@@ -80,6 +82,8 @@ class Layer(StateHolder, Operation):
         (2, 3)
     """
 
+    # Whether a RematScope for activations covers the layer.
+    _is_activation = False
     _call_signature: CallSignature
     _build_signature: BuildSignature
 
@@ -116,6 +120,8 @@ class Layer(StateHolder, Operation):
         self._trainable = bool(trainable)
         self._losses: list[Any] = []
         self._build_shapes: dict[str, Any] | None = None
+        self._remat = current_remat_scope()
+        self._output_size: int | None = None
         # Set by layers that take plain Python values as positional arguments.
         self._allow_non_tensor_positional_args = False
 
@@ -284,7 +290,10 @@ class Layer(StateHolder, Operation):
                 with abstract_values(KerasTensor.of):
                     self._attach_masks(inputs, outputs, previous_mask)
                 return outputs
-            outputs = self.call(*args, **kwargs)
+            if self._remat is None:
+                outputs = self.call(*args, **kwargs)
+            else:
+                outputs = self._call_again_for_gradient(*args, **kwargs)
             if previous_mask is not None or self._makes_masks:
                 self._attach_masks(inputs, outputs, previous_mask)
             if self.activity_regularizer is not None:
@@ -299,6 +308,13 @@ class Layer(StateHolder, Operation):
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The layer's computation."""
         raise NotImplementedError(f"[{type(self).__name__}] a subclass must implement call().")
+
+    def _call_again_for_gradient(self, *args: Any, **kwargs: Any) -> Any:
+        """`call`, keeping no intermediate values where the RematScope says so."""
+        covered = self._remat.covers(self.name, self._is_activation, self._output_size)
+        outputs = (remat(self.call) if covered else self.call)(*args, **kwargs)
+        self._output_size = sum(x.size for x in tree.flatten(outputs) if is_tensor(x))
+        return outputs
 
     def _convert(self, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Arrays as tensors on the current engine, floating ones in the compute dtype."""

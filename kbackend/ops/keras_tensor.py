@@ -161,6 +161,26 @@ def any_symbolic(structure: Any) -> bool:
     return any(isinstance(leaf, KerasTensor) for leaf in tree.iter_leaves(structure))
 
 
+class SymbolicScope:
+    """Within it, ops and layers called on KerasTensors infer shapes and build no model.
+
+    Example:
+        >>> import kbackend as keras
+        >>> with SymbolicScope():
+        ...     y = keras.ops.sum(keras.KerasTensor((None, 3)), axis=1)
+        >>> y.shape
+        (None,)
+    """
+
+    def __enter__(self) -> SymbolicScope:
+        self._scope = abstract_values(KerasTensor.of)
+        self._scope.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._scope.__exit__(*exc_info)
+
+
 # Two sizes that real code hardly meets, to tell known from unknown dimensions.
 _PLACEHOLDERS = (83, 89)
 

@@ -91,6 +91,9 @@ class DTypePolicy:
         return f'<{type(self).__name__} "{self.name}">'
 
 
+# Keras's name for a policy that quantizes nothing; all policies here are of that kind.
+FloatDTypePolicy = DTypePolicy
+
 _policy: DTypePolicy | None = None
 
 

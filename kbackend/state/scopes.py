@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
 from typing import Any
+
+from kbackend.engine.loader import current_engine
 
 # ----- names -----
 
@@ -146,3 +148,25 @@ class StatelessScope:
 def dict_items(mapping: Any) -> Any:
     """Pairs of a mapping, or of a list of pairs; none for `None`."""
     return (mapping.items() if hasattr(mapping, "items") else mapping) or ()
+
+
+# ----- devices -----
+
+
+def device(device_name: str) -> AbstractContextManager[Any]:
+    """Makes new tensors on a device of the current engine.
+
+    Args:
+        device_name: such as "cpu", "cpu:0" or "gpu:1".
+
+    Returns:
+        A context manager.
+
+    Raises:
+        EngineError: the engine has no such device.
+
+    Example:
+        >>> with device("cpu"):
+        ...     pass
+    """
+    return current_engine().device_scope(device_name)

@@ -45,7 +45,11 @@ class SeedGenerator:
             raise ValueError(f"[SeedGenerator] unknown arguments: {', '.join(kwargs)}.")
         if seed is None:
             seed = make_default_seed()
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or int(seed) not in _UINT32:
+        if (
+            isinstance(seed, bool)
+            or not isinstance(seed, (int, np.integer))
+            or int(seed) not in _UINT32
+        ):
             raise ValueError(
                 "[SeedGenerator] 'seed' must be an integer between 0 and 2**32 - 1. Received: "
                 f"seed={seed!r}."
@@ -100,7 +104,11 @@ def set_random_seed(seed: int) -> None:
         ValueError: the seed is not such an integer.
     """
     global _global_seed, _host, _global_generator
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or int(seed) not in _UINT32:
+    if (
+        isinstance(seed, bool)
+        or not isinstance(seed, (int, np.integer))
+        or int(seed) not in _UINT32
+    ):
         raise ValueError(
             f"'seed' must be an integer between 0 and 2**32 - 1. Received: seed={seed!r}."
         )

@@ -168,7 +168,6 @@ class Variable(Readable):
 
     # NumPy must hand `ndarray + Variable` over to the reflected operator.
     __array_priority__ = 1000
-    __array_ufunc__ = None
 
     # ----- writing -----
 
@@ -274,5 +273,6 @@ operators.attach(
         for name, fn in (
             operators.OPERATORS | operators.REFLECTED | operators.EQUALITY | INDEXING
         ).items()
-    },
+    }
+    | {"__array_ufunc__": operators.array_ufunc},
 )
