@@ -95,7 +95,8 @@ def fft2(x: Any) -> tuple[Any, Any]:
         >>> real.tolist()
         [[2.0, 0.0], [0.0, 2.0]]
     """
-    return _along_rows(*lang.fft(*_pair(x, "fft2")), inverse=False)
+    real, imag = lang.fft(*_pair(x, "fft2"))
+    return _along_rows(real, imag, False)
 
 
 @op()
@@ -116,7 +117,8 @@ def ifft2(x: Any) -> tuple[Any, Any]:
         >>> real.tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    return _along_rows(*lang.fft(*_pair(x, "ifft2"), inverse=True), inverse=True)
+    real, imag = lang.fft(*_pair(x, "ifft2"), inverse=True)
+    return _along_rows(real, imag, True)
 
 
 @op()

@@ -1,4 +1,4 @@
-"""`keras.ops.linalg`: factorizations, solvers, determinants and norms of the last two dimensions."""
+"""`keras.ops.linalg`: factorizations, solvers, determinants and norms of matrices."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def _matrix(x: Any, name: str, square: bool = False) -> Any:
     shape = tuple(x.shape)
     if len(shape) < 2:
         raise ValueError(
-            f"[{name}] takes matrices: tensors with at least two dimensions. Received: shape={shape}."
+            f"[{name}] takes matrices: tensors with at least two dimensions. "
+            f"Received: shape={shape}."
         )
     if square and None not in shape[-2:] and shape[-2] != shape[-1]:
         raise ValueError(f"[{name}] the matrices must be square. Received: shape={shape}.")

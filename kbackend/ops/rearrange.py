@@ -75,7 +75,11 @@ def rearrange(tensor: Any, pattern: str, **axes_lengths: int) -> Any:
             at = right.index("...")
             right[at : at + 1] = rest
     names, wanted = _names(left), _names(right)
-    if len(left) != len(x.shape) or sorted(names) != sorted(wanted) or len(set(names)) != len(names):
+    if (
+        len(left) != len(x.shape)
+        or sorted(names) != sorted(wanted)
+        or len(set(names)) != len(names)
+    ):
         raise ValueError(
             "[rearrange] both sides of the pattern must name each axis once, and the left one "
             f"describe every dimension. Received: {pattern!r} for shape={tuple(x.shape)}."

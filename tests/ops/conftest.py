@@ -72,8 +72,6 @@ def agrees(rng):
         wanted = jax.grad(their_along, argnums=places)(*args)
         got = outer.gradient(along, [tensors[i] for i in places], unconnected_gradients="zero")
         for g, w in zip(got, wanted, strict=True):
-            np.testing.assert_allclose(
-                np.asarray(g), np.asarray(w), rtol=50 * rtol, atol=50 * atol
-            )
+            np.testing.assert_allclose(np.asarray(g), np.asarray(w), rtol=50 * rtol, atol=50 * atol)
 
     return check

@@ -30,7 +30,9 @@ def test_conversion():
     assert core.cast(KerasTensor((None, 2)), "int32").dtype == "int32"
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64", "float16", "bfloat16", "bool"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "int32", "int64", "float16", "bfloat16", "bool"]
+)
 @pytest.mark.parametrize(
     "values", [[-300.0, 300.0, 1e10, -1e10, 0.4, np.nan, np.inf], [-300, 300, 0, 1, 2**30]]
 )
@@ -55,9 +57,7 @@ def test_saturate_cast(values, dtype):
 
 def test_stop_gradient_and_custom_gradient():
     x = np.array([1.0, 2.0], "float32")
-    np.testing.assert_array_equal(
-        grad(lambda x: total(x * core.stop_gradient(x)))(x), [1.0, 2.0]
-    )
+    np.testing.assert_array_equal(grad(lambda x: total(x * core.stop_gradient(x)))(x), [1.0, 2.0])
     assert core.stop_gradient(KerasTensor((None, 2)))._keras_history is not None
     twice = core.custom_gradient(lambda x: (x * 2.0, lambda upstream: upstream * 7.0))
     np.testing.assert_array_equal(grad(lambda x: total(twice(x)))(x), [7.0, 7.0])

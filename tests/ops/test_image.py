@@ -119,21 +119,27 @@ def test_hsv_and_back(rng):
     np.testing.assert_allclose(image.hsv_to_rgb(image.rgb_to_hsv(x)), x, atol=1e-5)
 
 
-def test_filters(agrees, rng):
+def test_filters(rng):
     x = _images(rng, 2, 14, 13, 3)
-    agrees(image.gaussian_blur, keras.ops.image.gaussian_blur, x)
-    np.testing.assert_allclose(
-        image.gaussian_blur(x, (5, 3), (2.0, 0.7)),
-        keras.ops.image.gaussian_blur(x, (5, 3), (2.0, 0.7)),
-        rtol=1e-4, atol=1e-5,
-    )  # fmt: skip
     np.testing.assert_allclose(
         image.sobel_edges(x), keras.ops.image.sobel_edges(x), rtol=1e-3, atol=1e-4
     )
     y = np.clip(x + 0.1 * _images(rng, 2, 14, 13, 3), 0, 1)
-    np.testing.assert_allclose(
-        image.ssim(x, y), keras.ops.image.ssim(x, y), rtol=1e-3, atol=1e-4
-    )
+    np.testing.assert_allclose(image.ssim(x, y), keras.ops.image.ssim(x, y), rtol=1e-3, atol=1e-4)
+
+
+def test_gaussian_blur(rng):
+    # Keras on JAX mixes channels here, so that the definition is the reference.
+    x = _images(rng, 2, 9, 8, 3)
+    size, sigma = (5, 3), (2.0, 0.7)
+    wanted = x.astype("float64")
+    for axis, (k, s) in enumerate(zip(size, sigma, strict=True), start=1):
+        bell = np.exp(-0.5 * ((np.arange(k) - k // 2) / s) ** 2)
+        bell /= bell.sum()
+        wanted = np.apply_along_axis(np.convolve, axis, wanted, bell, mode="same")
+    np.testing.assert_allclose(image.gaussian_blur(x, size, sigma), wanted, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"\[gaussian_blur\] 'sigma'"):
+        image.gaussian_blur(x, size, (0.0, 1.0))
 
 
 @pytest.mark.parametrize("order", [0, 1])
@@ -154,14 +160,19 @@ def test_map_coordinates(rng, mode, order):
 @pytest.mark.parametrize("mode", ["constant", "nearest", "reflect"])
 def test_affine(rng, interpolation, mode):
     x = _images(rng, 2, 6, 5, 3)
-    transform = np.array([[0.9, 0.2, 1.3, -0.1, 1.1, 0.4, 0, 0], [1, 0, -2, 0, 1, 1, 0, 0]], "f")
+    # Away from the middle between two pixels, where rounding errors decide.
+    turned = [0.9137, 0.2371, 1.3163, -0.1319, 1.0723, 0.4129, 0, 0]
+    transform = np.array([turned, [1, 0, -2, 0, 1, 1, 0, 0]], "f")
     how = {"interpolation": interpolation, "fill_mode": mode, "fill_value": 2.0}
     np.testing.assert_allclose(
         image.affine_transform(x, transform, **how),
         keras.ops.image.affine_transform(x, transform, **how),
         rtol=1e-3, atol=1e-4,
     )  # fmt: skip
-    assert image.affine_transform(KerasTensor((None, 6, 5, 3)), transform[0]).shape[1:] == (6, 5, 3)
+    one = image.affine_transform(x, transform[0], **how)
+    np.testing.assert_allclose(one[:1], image.affine_transform(x[:1], transform[:1], **how))
+    spec = image.affine_transform(KerasTensor((None, 6, 5, 3)), transform[0])
+    assert spec.shape == (None, 6, 5, 3)
 
 
 def test_perspective(rng):

@@ -75,7 +75,9 @@ def test_qr(rng, mode, shape):
     wanted = keras.ops.qr(x, mode=mode)
     assert (q.shape, r.shape) == (wanted[0].shape, wanted[1].shape)
     np.testing.assert_allclose(q @ r, x, atol=1e-5)
-    np.testing.assert_allclose(q.swapaxes(-1, -2) @ q, np.eye(q.shape[-1]) + 0 * q[..., :1, :1], atol=1e-5)
+    np.testing.assert_allclose(
+        q.swapaxes(-1, -2) @ q, np.eye(q.shape[-1]) + 0 * q[..., :1, :1], atol=1e-5
+    )
     assert [s.shape for s in linalg.qr(KerasTensor(shape), mode=mode)] == [q.shape, r.shape]
 
 
@@ -115,7 +117,9 @@ def test_pinv_and_rank(agrees, rng, shape):
     low = x.copy()
     low[..., 1, :] = 2 * low[..., 0, :]
     np.testing.assert_array_equal(linalg.matrix_rank(low), np.linalg.matrix_rank(low))
-    np.testing.assert_array_equal(linalg.matrix_rank(x, tol=100.0), np.linalg.matrix_rank(x, tol=100.0))
+    np.testing.assert_array_equal(
+        linalg.matrix_rank(x, tol=100.0), np.linalg.matrix_rank(x, tol=100.0)
+    )
 
 
 @pytest.mark.parametrize("b", [(6,), (6, 2)])
@@ -137,9 +141,7 @@ def test_norm(rng, order, axis, keepdims):
     x = _normal(rng, 3, 4, 5)
     how = {"ord": order, "axis": axis, "keepdims": keepdims}
     found = linalg.norm(x, **how)
-    wanted = (
-        np.sqrt((x * x).sum(keepdims=keepdims)) if axis is None else np.linalg.norm(x, **how)
-    )
+    wanted = np.sqrt((x * x).sum(keepdims=keepdims)) if axis is None else np.linalg.norm(x, **how)
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
     assert found.shape == wanted.shape
     assert linalg.norm(KerasTensor((3, 4, 5)), **how).shape == wanted.shape

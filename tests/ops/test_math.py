@@ -81,9 +81,7 @@ def test_fft(agrees, rng, name):
 
 @pytest.mark.parametrize("length", [None, 5, 6, 8, 12])
 def test_real_fft(agrees, rng, length):
-    agrees(
-        lambda x: kmath.rfft(x, length), lambda x: keras.ops.rfft(x, length), _normal(rng, 3, 8)
-    )
+    agrees(lambda x: kmath.rfft(x, length), lambda x: keras.ops.rfft(x, length), _normal(rng, 3, 8))
     agrees(
         lambda a, b: kmath.irfft((a, b), length), lambda a, b: keras.ops.irfft((a, b), length),
         _normal(rng, 3, 5), _normal(rng, 3, 5), batch=False,

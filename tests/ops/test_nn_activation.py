@@ -79,7 +79,7 @@ def test_gradients_at_kinks(name, how):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of JAX, in casts of -inf to integers
-@pytest.mark.parametrize("dtype", ["int8", "int32", "bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("dtype", ["int32", "bfloat16", "float16"])
 @pytest.mark.parametrize(("name", "how"), CASES, ids=_ids(CASES))
 def test_dtypes(name, how, dtype):
     ours, theirs = _both(name, how)

@@ -112,9 +112,7 @@ def _call_all(fn: Fn, values: Any, several: bool) -> Any:
     return fn(*values) if several else fn(values)
 
 
-def while_loop(
-    cond: Fn, body: Fn, loop_vars: Any, maximum_iterations: int | None = None
-) -> Any:
+def while_loop(cond: Fn, body: Fn, loop_vars: Any, maximum_iterations: int | None = None) -> Any:
     """`body` applied to `loop_vars` again and again while `cond` holds for them.
 
     Args:

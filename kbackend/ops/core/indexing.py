@@ -144,7 +144,8 @@ def slice(inputs: Any, start_indices: Any, shape: Any) -> Any:
                 f"Received: shape={sizes}."
             )
         return lang.dynamic_slice(inputs, lang.cast(to_tensor(start_indices), "int32"), sizes)
-    begin, end = [], []
+    begin: list[int] = []
+    end: list[Any] = []
     for start, size, dim in zip(starts, sizes, dims, strict=True):
         if dim is not None:
             start = start + dim if start < 0 else start

@@ -113,7 +113,9 @@ def _map(f: Fn, xs: Any, name: str) -> Any:
     if any_symbolic(xs):
         return _longer(f(tree.map_structure(lambda x: _row(x, 0), xs)), length)
     if not length:
-        raise ValueError(f"[{name}] the first dimension must not be 0: there is no result to stack.")
+        raise ValueError(
+            f"[{name}] the first dimension must not be 0: there is no result to stack."
+        )
     return _stacked([f(tree.map_structure(lambda x, i=i: _row(x, i), xs)) for i in range(length)])
 
 

@@ -14,9 +14,7 @@ from kbackend.ops.nn.arguments import floating
 def _channels(x: Any, name: str) -> list[Any]:
     """Red, green and blue of `(batch, height, width, 3)`."""
     if x.shape[-1] not in (None, 3):
-        raise ValueError(
-            f"[{name}] images must have 3 channels. Received: {x.shape[-1]} channels."
-        )
+        raise ValueError(f"[{name}] images must have 3 channels. Received: {x.shape[-1]} channels.")
     lead, outer = (0,) * 3, tuple(x.shape[:-1])
     return [lang.slice_(x, (*lead, i), (*outer, i + 1)) for i in range(3)]
 

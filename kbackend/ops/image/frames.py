@@ -22,7 +22,9 @@ from kbackend.ops.nn.arguments import (
 def _two_of(before: Any, after: Any, target: Any, names: tuple[str, str, str], name: str) -> None:
     if sum(v is None for v in (before, after, target)) != 1:
         given = ", ".join(f"{n}={v}" for n, v in zip(names, (before, after, target), strict=True))
-        raise ValueError(f"[{name}] exactly two of {', '.join(names)} must be given. Received: {given}.")
+        raise ValueError(
+            f"[{name}] exactly two of {', '.join(names)} must be given. Received: {given}."
+        )
 
 
 @op()
@@ -142,9 +144,7 @@ def crop_images(
     return with_batch(to_tensor(images), data_format, name, run)
 
 
-def _patches(
-    x: Any, size: Any, strides: Any, dilation_rate: Any, padding: str, name: str
-) -> Any:
+def _patches(x: Any, size: Any, strides: Any, dilation_rate: Any, padding: str, name: str) -> Any:
     """`(batch, *space, channels)` as `(batch, *positions, prod(size) * channels)`."""
     n = len(x.shape) - 2
     window = per_dimension(size, n, "size", name)
@@ -164,8 +164,7 @@ def _patches(
     for place in product(*map(range, window)):
         starts = tuple(p * r for p, r in zip(place, rate, strict=True))
         stops = tuple(
-            a + (c - 1) * t + 1 if c else a
-            for a, c, t in zip(starts, counts, steps, strict=True)
+            a + (c - 1) * t + 1 if c else a for a, c, t in zip(starts, counts, steps, strict=True)
         )
         parts.append(
             lang.slice_(x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *steps, 1))

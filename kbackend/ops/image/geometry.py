@@ -61,7 +61,7 @@ def _sample(x: Any, axes: tuple[int, ...], at: list[Any], lead: tuple[Any, ...],
             mode: str, fill: float) -> Any:  # fmt: skip
     """x at the floating places `at`, one tensor per axis; `lead` are index tensors of the axes
     before. What follows `axes` in x is sampled together."""
-    rest = len(x.shape) - len(axes) - len(lead)
+    ones = (1,) * (len(x.shape) - len(axes) - len(lead))
     total: Any = None
     per_axis = [
         _neighbours(a, order, x.shape[axis], mode) for a, axis in zip(at, axes, strict=True)
@@ -69,16 +69,15 @@ def _sample(x: Any, axes: tuple[int, ...], at: list[Any], lead: tuple[Any, ...],
     all_axes = (*range(len(lead)), *axes)
     for corner in product(*per_axis):
         value = lang.gather(x, (*lead, *(place for place, _, _ in corner)), all_axes)
-        shape = (*value.shape[: len(value.shape) - rest], *(1,) * rest)
         real = None
         for _, _, each in corner:
             if each is not None:
                 real = each if real is None else lang.bitwise_and(real, each)
         if real is not None:
-            value = lang.select(lang.reshape(real, shape), value, fill)
+            value = lang.select(lang.reshape(real, (*real.shape, *ones)), value, fill)
         for _, weight, _ in corner:
             if weight is not None:
-                value = lang.mul(value, lang.reshape(weight, shape))
+                value = lang.mul(value, lang.reshape(weight, (*weight.shape, *ones)))
         total = value if total is None else lang.add(total, value)
     return total
 
@@ -93,7 +92,8 @@ def map_coordinates(
         inputs: numeric tensor with n dimensions.
         coordinates: tensor `(n, ...)` of places, one row per dimension.
         order: 0 for the nearest element, 1 for linear interpolation.
-        fill_mode: `"constant"`, `"nearest"`, `"wrap"`, `"mirror"` or `"reflect"`: what lies outside.
+        fill_mode: what lies outside: `"constant"`, `"nearest"`, `"wrap"`, `"mirror"` or
+            `"reflect"`.
         fill_value: value outside for `"constant"`.
 
     Returns:
@@ -182,7 +182,8 @@ def affine_transform(
         transform: tensor `(8,)` or `(batch, 8)`: the pixel (x, y) of the result is the pixel
             `(a0 x + a1 y + a2, b0 x + b1 y + b2)` of the image. The last two are not used.
         interpolation: `"nearest"` or `"bilinear"`.
-        fill_mode: `"constant"`, `"nearest"`, `"wrap"`, `"mirror"` or `"reflect"`: what lies outside.
+        fill_mode: what lies outside: `"constant"`, `"nearest"`, `"wrap"`, `"mirror"` or
+            `"reflect"`.
         fill_value: value outside for `"constant"`.
         data_format: `"channels_last"` or `"channels_first"`; the configured one by default.
 
@@ -302,7 +303,8 @@ def elastic_transform(
         alpha: strength of the distances.
         sigma: width of the blur that makes them smooth.
         interpolation: `"nearest"` or `"bilinear"`.
-        fill_mode: `"constant"`, `"nearest"`, `"wrap"`, `"mirror"` or `"reflect"`: what lies outside.
+        fill_mode: what lies outside: `"constant"`, `"nearest"`, `"wrap"`, `"mirror"` or
+            `"reflect"`.
         fill_value: value outside for `"constant"`.
         seed: `None` or integer that decides the result.
         data_format: `"channels_last"` or `"channels_first"`; the configured one by default.

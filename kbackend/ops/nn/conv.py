@@ -20,7 +20,7 @@ Pads = tuple[tuple[int, int], ...]
 
 
 def _prepare(inputs: Any, kernel: Any, data_format: Any, name: str) -> tuple[Any, Any, bool]:
-    """Inputs with channels last, kernel of the same float dtype, and whether channels were first."""
+    """Inputs with channels last, kernel of the same dtype, and whether channels were first."""
     x, w = promote(inputs, kernel, force_float=True)
     if len(x.shape) < 3 or len(w.shape) != len(x.shape):
         raise ValueError(
@@ -44,8 +44,6 @@ def _groups(x: Any, w: Any, name: str) -> int:
             f"kernel.shape={tuple(w.shape)}."
         )
     return int(channels // inner)
-
-
 
 
 def _convolve(
@@ -191,9 +189,7 @@ def transposed_size(
     else:
         # What the input is padded with, once `stride - 1` zeros stand between its elements.
         total = (
-            stride + span - 2
-            if output_padding is None
-            else span + span % 2 - 2 + output_padding
+            stride + span - 2 if output_padding is None else span + span % 2 - 2 + output_padding
         )
         low = span - 1 - min(total - total // 2, span - 1)
         extra = total - span + 2
@@ -241,7 +237,9 @@ def conv_transpose(
     kind = padding_name(padding, name)
     more: tuple[int | None, ...] = (None,) * n
     if output_padding is not None:
-        given = output_padding if isinstance(output_padding, (tuple, list)) else (output_padding,) * n
+        given = (
+            output_padding if isinstance(output_padding, (tuple, list)) else (output_padding,) * n
+        )
         more = tuple(
             None if m is None else per_dimension(m, 1, "output_padding", name, 0)[0] for m in given
         )
@@ -254,13 +252,13 @@ def conv_transpose(
     # The primitive knows no negative padding: what no window reaches is zero, and added here.
     beyond = tuple(max(-pads[1], 0) for _, pads in found)
     short = tuple(b if b >= s else 0 for b, s in zip(beyond, steps, strict=True))
+    space: Any = tuple(
+        None if size is None else size - cut for (size, _), cut in zip(found, short, strict=True)
+    )
     out = lang.conv_input_grad(
         x,
         w,
-        space=tuple(
-            None if size is None else size - cut
-            for (size, _), cut in zip(found, short, strict=True)
-        ),
+        space=space,
         strides=steps,
         padding=tuple((pads[0], max(pads[1], 0)) for _, pads in found),
         dilation=dilation,

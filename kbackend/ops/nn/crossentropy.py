@@ -81,22 +81,17 @@ def _places(labels: Any, classes: int) -> tuple[Any, tuple[Any, Any]]:
     return valid, (rows, lang.select(valid, labels, 0))
 
 
-def _take(x: Any, labels: Any) -> Any:
-    """The entry of each row's label; 0 where the label names no class."""
-    valid, places = _places(labels, x.shape[-1])
-    return lang.select(valid, lang.gather(x, places, (0, 1)), 0.0)
-
-
-def _put(x: Any, updates: Any, labels: Any) -> Any:
-    """x with `updates` added at the place of each row's label."""
-    valid, places = _places(labels, x.shape[-1])
-    return lang.scatter(x, lang.select(valid, updates, 0.0), places, (0, 1), "add")
+def _put(x: Any, updates: Any, places: tuple[Any, Any]) -> Any:
+    """x with `updates` added, one to each row."""
+    return lang.scatter(x, updates, places, (0, 1), "add")
 
 
 @composite("sparse_softmax_cross_entropy")
 def sparse_softmax_cross_entropy(labels: Any, logits: Any) -> Any:
     """-log softmax(logits)[label] for each row of logits `(n, classes)`."""
-    return lang.neg(_take(log_softmax_c(logits, axes=(1,)), labels))
+    valid, places = _places(labels, logits.shape[-1])
+    chosen = lang.gather(log_softmax_c(logits, axes=(1,)), places, (0, 1))
+    return lang.select(valid, lang.neg(chosen), 0.0)
 
 
 @sparse_softmax_cross_entropy.def_vjp
@@ -105,18 +100,18 @@ def _sparse_softmax_cross_entropy_vjp(
 ) -> Any:
     if not needs[1]:
         return None, None
-    valid, _ = _places(labels, logits.shape[-1])
+    valid, places = _places(labels, logits.shape[-1])
     g = lang.select(valid, g, 0.0)
     rows = lang.reshape(g, (*g.shape, 1))
     expected = lang.mul(softmax_c(logits, axes=(1,)), rows)
-    return None, _put(expected, lang.neg(g), labels)
+    return None, _put(expected, lang.neg(g), places)
 
 
 @composite("sparse_probability_cross_entropy")
 def sparse_probability_cross_entropy(labels: Any, output: Any, *, epsilon: float) -> Any:
     """-log of the probability of each row's label."""
-    q = lang.div(_take(output, labels), lang.reduce_sum(output, (1,), False))
-    valid, _ = _places(labels, output.shape[-1])
+    valid, places = _places(labels, output.shape[-1])
+    q = lang.div(lang.gather(output, places, (0, 1)), lang.reduce_sum(output, (1,), False))
     return lang.select(valid, lang.neg(lang.log(_clip(q, epsilon))), 0.0)
 
 
@@ -127,13 +122,13 @@ def _sparse_probability_cross_entropy_vjp(
     if not needs[1]:
         return None, None
     total = lang.reduce_sum(output, (1,), False)
-    q = lang.div(_take(output, labels), total)
-    valid, _ = _places(labels, output.shape[-1])
+    valid, places = _places(labels, output.shape[-1])
+    q = lang.div(lang.gather(output, places, (0, 1)), total)
     # With clipped q the quotient is finite where the gradient is 0 anyway.
     d_q = _where_kept(lang.neg(lang.div(g, _clip(q, epsilon))), q, epsilon)
     at_label = lang.div(lang.select(valid, d_q, 0.0), total)
     shared = lang.reshape(lang.neg(lang.mul(at_label, q)), (*q.shape, 1))
-    return None, _put(lang.broadcast_to(shared, tuple(output.shape)), at_label, labels)
+    return None, _put(lang.broadcast_to(shared, tuple(output.shape)), at_label, places)
 
 
 # ----- two classes -----

@@ -102,9 +102,7 @@ def ctc_loss(
     )
     emitted = lang.gather(logp, places, (0, 1, 2))
     # A label may follow another label directly, unless they are the same.
-    before = lang.slice_(
-        lang.pad(extended, blank, ((0, 0, 0), (2, 0, 0))), (0, 0), (batch, states)
-    )
+    before = lang.slice_(lang.pad(extended, blank, ((0, 0, 0), (2, 0, 0))), (0, 0), (batch, states))
     at = lang.iota((1, states), 1, "int32")
     may_skip = lang.bitwise_and(lang.ne(extended, before), lang.lt(1, at))
     start = lang.select(lang.lt(at, 2), 0.0, lang.full((1, states), _NEVER, x.dtype))
@@ -185,7 +183,9 @@ def ctc_decode(
     for i in range(batch):
         rows = values[i, : int(ends[i])]
         if strategy == "greedy":
-            found = [(_collapsed(rows.argmax(-1), blank, merge_repeated), -rows.max(-1).sum())]
+            found: list[Any] = [
+                (_collapsed(rows.argmax(-1), blank, merge_repeated), -rows.max(-1).sum())
+            ]
         else:
             found = _beams(rows.astype("float64"), blank, int(beam_width))[:paths]
         for path, (sequence, score) in enumerate(found):
@@ -225,6 +225,6 @@ def _beams(logits: Any, blank: int, width: int) -> list[tuple[tuple[int, ...], f
                 longer = grown.setdefault((*prefix, label), [never, never])
                 origin = in_blank if prefix and prefix[-1] == label else whole
                 longer[1] = np.logaddexp(longer[1], origin + p)
-        ranked = sorted(grown.items(), key=lambda item: -np.logaddexp(*item[1]))
+        ranked = sorted(grown.items(), key=lambda item: -np.logaddexp(item[1][0], item[1][1]))
         beams = {prefix: (a, b) for prefix, (a, b) in ranked[:width]}
     return [(prefix, float(np.logaddexp(a, b))) for prefix, (a, b) in beams.items()]

@@ -158,14 +158,18 @@ def layer_normalization(
         raise ValueError(
             f"[layer_normalization] there is no argument {', '.join(map(repr, kwargs))}."
         )
+    epsilon = config.epsilon() if epsilon is None else float(epsilon)
     if rms_scaling:
-        return _rms(x, gamma, axis, epsilon, "layer_normalization")
+        # As Keras has it: x is not centred, but divided by its standard deviation all the same.
+        x, axes, dtype, affine = _prepare(x, (gamma,), axis, "layer_normalization")
+        y = lang.mul(x, lang.rsqrt(lang.add(moments_c(x, axes=axes)[1], epsilon)))
+        return lang.cast(lang.mul(y, affine[0]) if affine else y, dtype)
     x, axes, dtype, affine = _prepare(x, (gamma, beta), axis, "layer_normalization")
     y = standardize_c(
         x,
         *affine,
         axes=axes,
-        epsilon=config.epsilon() if epsilon is None else float(epsilon),
+        epsilon=epsilon,
         scaled=gamma is not None,
         centred=beta is not None,
     )[0]
@@ -181,14 +185,6 @@ def _prepare(x: Any, parameters: tuple[Any, ...], axis: Any, name: str) -> Any:
         x = lang.cast(x, "float32")
     shape = tuple(d if i in axes else 1 for i, d in enumerate(x.shape))
     return x, axes, dtype, [_row(p, shape, x.dtype, name) for p in parameters if p is not None]
-
-
-def _rms(x: Any, scale: Any, axis: Any, epsilon: float | None, name: str) -> Any:
-    x, axes, dtype, scales = _prepare(x, (scale,), axis, name)
-    y = rms_normalization_c(
-        x, *scales, axes=axes, epsilon=config.epsilon() if epsilon is None else float(epsilon)
-    )[0]
-    return lang.cast(y, dtype)
 
 
 @op(tensors=("scale",))
@@ -216,7 +212,11 @@ def rms_normalization(
     Reference:
         B. Zhang, R. Sennrich, "Root mean square layer normalization", 2019.
     """
-    return _rms(x, scale, axis, epsilon, "rms_normalization")
+    x, axes, dtype, scales = _prepare(x, (scale,), axis, "rms_normalization")
+    y = rms_normalization_c(
+        x, *scales, axes=axes, epsilon=config.epsilon() if epsilon is None else float(epsilon)
+    )[0]
+    return lang.cast(y, dtype)
 
 
 # ----- to length one -----

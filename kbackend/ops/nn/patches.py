@@ -26,9 +26,7 @@ def _counts(space: Any, kernel: Ints, dilation: Ints, padding: Ints, stride: Int
 
 
 @op(static=("kernel_size",))
-def unfold(
-    x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-) -> Any:
+def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
     """Windows of images as columns.
 
     Args:
@@ -66,9 +64,7 @@ def unfold(
     for i, j in product(range(kernel[0]), range(kernel[1])):
         top, left = i * rate[0], j * rate[1]
         bottom, right = top + (rows - 1) * steps[0] + 1, left + (columns - 1) * steps[1] + 1
-        part = lang.slice_(
-            x, (0, 0, top, left), (batch, channels, bottom, right), (1, 1, *steps)
-        )
+        part = lang.slice_(x, (0, 0, top, left), (batch, channels, bottom, right), (1, 1, *steps))
         parts.append(lang.reshape(part, (batch, channels, 1, rows * columns)))
     joined = lang.concatenate(parts, 2)
     return lang.reshape(joined, (batch, channels * len(parts), rows * columns))
