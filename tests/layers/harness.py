@@ -273,7 +273,9 @@ def _weight_losses(layer):
 def _check_gradients(ours, theirs, inputs, options, rng, step):
     floats = [i for i, x in enumerate(tree.flatten(inputs)) if _is_float(x)]
     keys = [k for k, x in options.extra.items() if _is_float(x)]
+    state = [w.copy() for w in ours.get_weights()]
     shapes = [tuple(x.shape) for x in _leaves(_call_ours(ours, inputs, options))]
+    ours.set_weights(state)
     cotangents = [rng.normal(size=shape).astype("float32") for shape in shapes]
 
     flat = [kbackend.ops.convert_to_tensor(x) for x in tree.flatten(inputs)]
@@ -314,7 +316,7 @@ def _check_gradients(ours, theirs, inputs, options, rng, step):
     values = [v.value for v in theirs.trainable_variables]
     arrays = [jax.numpy.asarray(tree.flatten(inputs)[i]) for i in floats]
     named = {k: jax.numpy.asarray(options.extra[k]) for k in keys}
-    by_value, by_input, by_name = jax.grad(their_total, argnums=(0, 1, 2))(values, arrays, named)
+    by_value, by_input, by_name = jax.jit(jax.grad(their_total, argnums=(0, 1, 2)))(values, arrays, named)
     wanted = [*by_value, *by_input, *(by_name[k] for k in keys)]
     # Gradients add up many rounded terms.
     _same(found, wanted, options, "gradient", looser=10)

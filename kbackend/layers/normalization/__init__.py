@@ -1,0 +1,1 @@
+"""Layers that bring activations, or kernels, to a common scale."""
