@@ -30,7 +30,8 @@ def test_conv(agrees, rng, x, w, how, data_format):
     how = {**how, "data_format": data_format}
     agrees(
         lambda x, w: nn.conv(x, w, **how), lambda x, w: keras.ops.conv(x, w, **how),
-        _image(rng, x, data_format), rng.normal(size=w).astype("float32"), rtol=1e-3, atol=1e-4, grads=data_format == "channels_last",
+        _image(rng, x, data_format), rng.normal(size=w).astype("float32"), rtol=1e-3, atol=1e-4,
+        grads=data_format == "channels_last",
     )  # fmt: skip
 
 
@@ -59,7 +60,8 @@ def test_conv_transpose(agrees, rng, window, stride, more, rate, padding, data_f
         lambda x, w: keras.ops.conv_transpose(x, w, **how),
         _image(rng, (2, 4, 3), data_format),
         rng.normal(size=(window, 5, 3)).astype("float32"),
-        rtol=1e-3, atol=1e-4, grads=data_format == "channels_last",
+        rtol=1e-3, atol=1e-4,
+        grads=data_format == "channels_last",
     )  # fmt: skip
 
 
@@ -71,12 +73,14 @@ def test_depthwise_and_separable(agrees, rng, data_format):
     agrees(
         lambda x, w: nn.depthwise_conv(x, w, **how),
         lambda x, w: keras.ops.depthwise_conv(x, w, **how),
-        x, w.astype("float32"), rtol=1e-3, atol=1e-4, grads=data_format == "channels_last",
+        x, w.astype("float32"), rtol=1e-3, atol=1e-4,
+        grads=data_format == "channels_last",
     )  # fmt: skip
     agrees(
         lambda x, w, p: nn.separable_conv(x, w, p, **how),
         lambda x, w, p: keras.ops.separable_conv(x, w, p, **how),
-        x, w.astype("float32"), p.astype("float32"), rtol=1e-3, atol=1e-4, grads=data_format == "channels_last",
+        x, w.astype("float32"), p.astype("float32"), rtol=1e-3, atol=1e-4,
+        grads=data_format == "channels_last",
     )  # fmt: skip
 
 
