@@ -1,7 +1,7 @@
 """An engine of one's own: NumPy's kernels, with every call counted.
 
-It is what a third-party engine looks like at its smallest: a table of kernels and a few ways to move
-arrays in and out. To publish one, name it in the package's metadata:
+It is what a third-party engine looks like at its smallest: a table of kernels and a few ways to
+move arrays in and out. To publish one, name it in the package's metadata:
 
     [project.entry-points."kbackend.engines"]
     counting = "my_package.engine:CountingEngine"

@@ -1,1 +1,1 @@
-"""The NumPy engine: needs NumPy alone, trains, and is what the other engines are checked against."""
+"""The NumPy engine: needs NumPy alone, trains, and is what other engines are checked against."""

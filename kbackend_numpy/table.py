@@ -26,6 +26,7 @@ from kbackend_numpy.kernels import arithmetic, optimizer, recurrent
 from kbackend_numpy.kernels import indexing as own_indexing
 from kbackend_numpy.kernels import linalg as own_linalg
 from kbackend_numpy.kernels import random as own_random
+from kbackend_numpy.kernels import reduce as own_reduce
 from kbackend_numpy.kernels import sort as own_sort
 from kbackend_numpy.kernels import special as own_special
 from kbackend_numpy.kernels import window as own_window
@@ -35,7 +36,7 @@ _SHARED = (
     linalg,
 )  # fmt: skip
 _OWN: tuple[Any, ...] = (
-    arithmetic, own_indexing, own_linalg, own_random, own_sort, own_special, own_window,
+    arithmetic, own_indexing, own_linalg, own_random, own_reduce, own_sort, own_special, own_window,
 )  # fmt: skip
 
 # Kernels that only move or compare elements never raise a floating point warning.

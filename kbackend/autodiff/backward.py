@@ -48,19 +48,19 @@ def accumulate(nodes: list[Node], cotangents: dict[int, Any], sources: Collectio
             continue
         if len(gs) == 1:
             given: Any = gs[0]
-            result: Any = node.results[0]
+            outcome: Any = node.results[0]
         else:
             given = tuple(
                 lang.zeros(r.shape, r.dtype) if g is None else g
                 for g, r in zip(gs, node.results, strict=True)
             )
-            result = node.results
+            outcome = node.results
         if getattr(node.op, "multiple_results", False) and len(gs) == 1:
-            given, result = (given,), (result,)
+            given, outcome = (given,), (outcome,)
         for need, arg, g in zip(
             needs,
             node.args,
-            node.op.backward(needs, given, result, node.args, node.params),
+            node.op.backward(needs, given, outcome, node.args, node.params),
             strict=True,
         ):
             if need and g is not None:

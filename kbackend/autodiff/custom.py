@@ -8,6 +8,7 @@ from typing import Any
 
 from kbackend.autodiff.tape import GradientTape
 from kbackend.base import tree
+from kbackend.base.dtypes import INEXACT_SET
 from kbackend.core.bind import (
     Symbolic,
     active_tapes,
@@ -185,4 +186,4 @@ def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _differentiable(value: Any) -> bool:
-    return value.dtype.startswith(("float", "bfloat", "complex"))
+    return bool(value.dtype in INEXACT_SET)

@@ -1,1 +1,1 @@
-"""The ground floor: dtypes, shapes, trees, names, configuration. It knows no tensor and no engine."""
+"""The ground floor: dtypes, shapes, trees, names, configuration. No tensor and no engine here."""

@@ -103,7 +103,7 @@ def standardize_dtype(dtype: Any) -> str:
         name = DTYPE_NAMES.get(dtype) if isinstance(dtype, np.dtype) else None
         if name is not None:
             return name
-        # torch.float32 prints as "torch.float32"; tf.float32 has `.name`; np.float32 has `__name__`.
+        # torch.float32 prints as that; tf.float32 has a `name`; np.float32 has a `__name__`.
         text = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
         text = str(text).rsplit(".", 1)[-1]
         if text in NUMPY_DTYPES:

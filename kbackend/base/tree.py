@@ -68,7 +68,8 @@ def _rebuild(like: Any, children: list[Any]) -> Any:
 def _map_dict(like: Mapping[Any, Any], children: dict[Any, Any]) -> Any:
     # Keep the original insertion order and, for the usual classes, the class.
     ordered = {key: children[key] for key in like}
-    return type(like)(ordered) if type(like).__name__ == "OrderedDict" else ordered
+    make: Any = type(like)
+    return make(ordered) if type(like).__name__ == "OrderedDict" else ordered
 
 
 def map_structure(fn: Callable[..., Any], structure: Any, *others: Any) -> Any:

@@ -9,6 +9,6 @@ _TARGETS = {
     "ProgbarLogger": "kbackend.callbacks.progbar_logger:ProgbarLogger",
 }
 
-__all__ = sorted(_TARGETS)
+__all__ = list(_TARGETS)
 
 __getattr__, __dir__ = lazy.attach(__name__, _TARGETS)

@@ -50,7 +50,7 @@ class Recorder(Protocol):
 
 
 class Symbolic:
-    """Base of values that have an aval but no data. They decide what applying an op to them means."""
+    """Base of values with an aval but no data. They decide what applying an op to them means."""
 
     __slots__ = ()
     aval: Aval

@@ -63,7 +63,7 @@ class Composite:
         return self.vjp(needs, g, result, *args, **params)
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        engine = None
+        engine: Any = None
         for arg in args:
             if arg.__class__ is not Tensor:
                 if isinstance(arg, Symbolic):

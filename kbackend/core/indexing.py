@@ -1,7 +1,8 @@
-"""`x[key]`, with NumPy's basic and advanced indexing, as slices, reversals, reshapes and gathers."""
+"""`x[key]`: NumPy's basic and advanced indexing as slices, reversals, reshapes and gathers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import index
 from typing import Any
 
@@ -96,7 +97,10 @@ def get_item(x: Any, key: Any) -> Any:
     shape = tuple(x.shape)
     items = _standardize(key, len(shape))
     advanced = any(hasattr(item, "aval") for item in items)
-    starts, stops, steps, flipped = [], [], [], []
+    starts: list[int] = []
+    stops: list[Any] = []
+    steps: list[int] = []
+    flipped: list[int] = []
     out_shape: list[Any] = []  # after the basic part, without the dimensions that integers remove
     arrays: list[tuple[int, Any]] = []  # (dimension of that shape, index tensor)
     axis = 0
@@ -178,5 +182,5 @@ def _iterate(self: Any) -> Any:
     return (get_item(self, i) for i in range(self.shape[0]))
 
 
-INDEXING = {"__getitem__": get_item, "__iter__": _iterate}
+INDEXING: dict[str, Callable[..., Any]] = {"__getitem__": get_item, "__iter__": _iterate}
 attach(Tensor, INDEXING)

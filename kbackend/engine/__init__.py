@@ -1,1 +1,1 @@
-"""The engine seam: what an engine is, how one is found, and kernels written once for array modules."""
+"""The engine seam: what an engine is, how it is found, and kernels shared by array modules."""

@@ -115,7 +115,8 @@ def symbols_of(shapes: Any, dtype: str) -> Any:
 
 def keyword_names(cls: type) -> frozenset[str] | None:
     """Names of the keywords that the constructor of `cls` takes; `None` for any."""
-    parameters = inspect.signature(cls.__init__).parameters.values()
+    constructor: Any = cls.__dict__.get("__init__") or cls.__init__  # type: ignore[misc]
+    parameters = inspect.signature(constructor).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
     return frozenset(p.name for p in parameters)

@@ -8,7 +8,7 @@ from kbackend.base.shapes import Shape, standardize_shape
 
 
 def pop_input_shape(kwargs: dict[str, Any]) -> Shape | None:
-    """The batch shape given by `input_shape`, `input_dim`, `batch_input_shape`; removed from kwargs.
+    """The batch shape given by `input_shape`, `input_dim` or their kind, removed from kwargs.
 
     Example:
         >>> pop_input_shape({"input_dim": 8})

@@ -252,7 +252,7 @@ class Layer(StateHolder, Operation):
             and (args[0].dtype == self.dtype_policy.compute_dtype)
             and args[0].engine is current_engine()
         ):
-            inputs = args[0]
+            inputs: Any = args[0]
             previous_mask = get_keras_mask(inputs)
         else:
             args, kwargs = self._convert(args, kwargs)
@@ -311,7 +311,10 @@ class Layer(StateHolder, Operation):
 
     def _call_again_for_gradient(self, *args: Any, **kwargs: Any) -> Any:
         """`call`, keeping no intermediate values where the RematScope says so."""
-        covered = self._remat.covers(self.name, self._is_activation, self._output_size)
+        scope = self._remat
+        covered = scope is not None and scope.covers(
+            self.name, self._is_activation, self._output_size
+        )
         outputs = (remat(self.call) if covered else self.call)(*args, **kwargs)
         self._output_size = sum(x.size for x in tree.flatten(outputs) if is_tensor(x))
         return outputs
@@ -476,8 +479,8 @@ class Layer(StateHolder, Operation):
             raise ValueError(f"[{self.name}] must be built before stateless_call().")
         if len(own) != len(trainable_variables) or len(others) != len(non_trainable_variables):
             raise ValueError(
-                f"[{self.name}] stateless_call() needs {len(own)} trainable and {len(others)} other "
-                f"values. Received: {len(trainable_variables)} and {len(non_trainable_variables)}."
+                f"[{self.name}] stateless_call() needs {len(own)} trainable and {len(others)} "
+                f"other values. Received: {len(trainable_variables)} and {len(non_trainable_variables)}."
             )
         pairs = [
             *zip(own, trainable_variables, strict=True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,11 @@ class StateHolder:
     name: str
     built: bool
     _trainable: bool
+    _tracker: Tracker
+
+    if TYPE_CHECKING:
+        # Layers get attributes in build() and by setattr; their types are their own business.
+        def __getattr__(self, name: str) -> Any: ...
 
     def _make_tracker(self) -> None:
         self._trainable_variables: list[Variable] = []

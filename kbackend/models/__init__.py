@@ -12,6 +12,6 @@ _TARGETS = {
     "save_model": "kbackend.saving:save_model",
 }
 
-__all__ = sorted(_TARGETS)
+__all__ = list(_TARGETS)
 
 __getattr__, __dir__ = lazy.attach(__name__, _TARGETS)

@@ -1,4 +1,4 @@
-"""`KerasTensor`: a tensor of a functional model before there is data, and shape inference with it."""
+"""`KerasTensor`: a tensor of a functional model before there is data; shape inference with it."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class KerasTensor(Symbolic):
         "aval",
         "record_history",
     )
+
+    # Set by the node that makes the tensor, and by the layer that attaches a mask.
+    _keras_history: Any
+    _keras_mask: Any
 
     def __init__(
         self,
@@ -201,7 +205,7 @@ def infer_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
             first, second = (_infer_sized(fn, args, kwargs, size) for size in _PLACEHOLDERS)
         except (TypeError, ValueError):
-            # With sizes it fails as well: the first error is the one that speaks of the user's shapes.
+            # With sizes it fails as well: the first error speaks of the user's own shapes.
             raise error from None
     return tree.map_structure(_merge, first, second)
 

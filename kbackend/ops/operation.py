@@ -35,7 +35,8 @@ class Operation:
             name = auto_name(type(self).__name__)
         if not isinstance(name, str) or "/" in name:
             raise ValueError(
-                f"[{type(self).__name__}] 'name' must be a string without '/'. Received: name={name!r}."
+                f"[{type(self).__name__}] 'name' must be a string without '/'. Received: "
+                f"name={name!r}."
             )
         self.name = name
         self._inbound_nodes: list[Node] = []
@@ -88,7 +89,8 @@ class Operation:
         if len(self._inbound_nodes) != 1:
             count = len(self._inbound_nodes)
             raise AttributeError(
-                f"[{self.name}] '{attribute}' needs exactly one call on KerasTensors. Calls: {count}."
+                f"[{self.name}] '{attribute}' needs exactly one call on KerasTensors. "
+                f"Calls: {count}."
             )
         return self._inbound_nodes[0]
 

@@ -15,7 +15,7 @@ def require_same_dtype(*avals: Aval) -> str:
     for aval in avals[1:]:
         if aval.dtype != dtype:
             raise TypeError(
-                f"The arguments must have one dtype; {dtype} and {aval.dtype} do not. Cast one first."
+                f"The arguments must have one dtype. Received: {dtype} and {aval.dtype}. Cast one."
             )
     return dtype
 

@@ -158,10 +158,13 @@ def pad_vjp_x(g: Any, ans: Any, x: Any, value: Any, *, widths: tuple[Ints, ...])
     return lang.slice_(g, *_kept(x, widths))
 
 
+def _total(x: Any) -> Any:
+    return lang.reduce_sum(x, tuple(range(x.ndim)))
+
+
 def pad_vjp_value(g: Any, ans: Any, x: Any, value: Any, *, widths: tuple[Ints, ...]) -> Any:
     """Sum of the elements that did not."""
-    every = lambda t: lang.reduce_sum(t, tuple(range(t.ndim)))  # noqa: E731
-    return lang.sub(every(g), every(lang.slice_(g, *_kept(x, widths))))
+    return lang.sub(_total(g), _total(lang.slice_(g, *_kept(x, widths))))
 
 
 def slice_vjp(g: Any, ans: Any, x: Any, *, starts: Ints, stops: Ints, steps: Ints) -> Any:

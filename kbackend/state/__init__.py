@@ -1,1 +1,1 @@
-"""State: variables, dtype policies, seed generators, and the scopes that change how they are read."""
+"""State: variables, dtype policies, seed generators, and scopes that change how they are read."""

@@ -68,7 +68,8 @@ class Variable(Readable):
         aggregation = "none" if aggregation is None else aggregation
         if aggregation not in _AGGREGATIONS:
             raise ValueError(
-                f"[Variable] 'aggregation' must be one of {_AGGREGATIONS}. Received: {aggregation!r}."
+                f"[Variable] 'aggregation' must be one of {_AGGREGATIONS}. Received: "
+                f"{aggregation!r}."
             )
         self.name = name
         parent = current_path()

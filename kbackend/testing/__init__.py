@@ -1,4 +1,4 @@
-"""For those who test: gradient checks, the table of op specs, and the suite that every engine passes."""
+"""For those who test: gradient checks, the specs of all primitives, the suite for engines."""
 
 from kbackend.testing.conformance import conformance_cases, run_conformance
 from kbackend.testing.gradients import check_grads

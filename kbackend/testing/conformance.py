@@ -10,6 +10,7 @@ Each case is a plain function, so that any test runner can take them:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ def conformance_cases(engine: str) -> list[Case]:
 
     Returns:
         One case for the completeness of its table, and for each primitive cases for values and
-        dtypes, special values, memory layout, purity, and gradients to the order that the spec names.
+        dtypes, special values, memory layout, purity, and gradients to the order of its spec.
     """
     cases = [Case("table-complete", lambda: _check_complete(engine))]
     for spec in SPECS.values():
@@ -92,7 +93,7 @@ def _check_complete(engine: str) -> None:
 
 def _cases_of(spec: OpSpec, engine: str) -> Iterator[Case]:
     for dtype in spec.dtypes:
-        yield _case(spec, engine, f"{dtype}-value", lambda d=dtype: _check_values(spec, d))
+        yield _case(spec, engine, f"{dtype}-value", partial(_check_values, spec, dtype))
     if spec.special:
         yield _case(spec, engine, "special", lambda: _check_special(spec))
     yield _case(spec, engine, "layout", lambda: _check_layout(spec))
@@ -174,7 +175,7 @@ def _check_special(spec: OpSpec) -> None:
 
 
 def _strided(x: Any) -> Any:
-    """The same values behind unusual strides: reversed, and every second element of a wider array."""
+    """The same values behind unusual strides: reversed, every second element of a wider array."""
     array = np.asarray(x)
     if not array.ndim:
         return array

@@ -99,7 +99,7 @@ def concatenate(xs: Any, axis: int) -> Any:
 
 
 def dynamic_slice(x: Any, starts: Any, sizes: Ints) -> Any:
-    """Block of `sizes` at the position in the int32 vector `starts`, moved inside x if it sticks out."""
+    """Block of `sizes` at the position `starts` (int32), moved inside x if it sticks out."""
     return bind(dynamic_slice_p, x, starts, sizes=sizes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kbackend.base import dtypes
-from kbackend.engine.interface import Kernel
+from kbackend.engine.interface import Kernel, KernelFn
 
 Ints = tuple[int, ...]
 
@@ -73,7 +73,7 @@ def kernels(xp: Any) -> dict[str, Kernel]:
             line.reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape
         )
 
-    own = {
+    own: dict[str, KernelFn] = {
         "reshape": reshape, "transpose": transpose, "broadcast_to": broadcast_to, "pad": pad,
         "slice": slice_, "rev": rev, "concatenate": concatenate, "dynamic_slice": dynamic_slice,
         "dynamic_update_slice": dynamic_update_slice, "full": full, "iota": iota,

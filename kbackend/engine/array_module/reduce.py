@@ -9,7 +9,7 @@ from kbackend.base.dtypes import numpy_dtype
 from kbackend.engine.interface import Kernel
 
 # Floats narrower than 32 bits lose too much when they accumulate in their own width.
-_NARROW = frozenset(
+NARROW = frozenset(
     map(numpy_dtype, ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"))
 )
 Axes = tuple[int, ...]
@@ -21,7 +21,7 @@ def kernels(xp: Any) -> dict[str, Kernel]:
     def accumulating(reduce: Callable[..., Any]) -> Callable[..., Any]:
         def kernel(x: Any, *, axes: Axes, keepdims: bool) -> Any:
             dtype = x.dtype
-            if dtype in _NARROW:
+            if dtype in NARROW:
                 return reduce(x.astype("float32"), axis=axes, keepdims=keepdims).astype(dtype)
             if dtype.kind == "b":
                 return reduce(x, axis=axes, keepdims=keepdims).astype(dtype)

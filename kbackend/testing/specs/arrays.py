@@ -190,7 +190,10 @@ def _scatter_samples(rng: Rng) -> Sequence[Sample]:
     apart = np.array([3, 1, 0], "int32")
     updates = rng.uniform(0.5, 2, (3, 3))
     return [
-        *(Sample((x, updates, rows), {"axes": (0,), "mode": m}) for m in ("add", "mul", "max", "min")),
+        *(
+            Sample((x, updates, rows), {"axes": (0,), "mode": mode})
+            for mode in ("add", "mul", "max", "min")
+        ),
         Sample((x, updates, apart), {"axes": (0,), "mode": "set"}),
         Sample((x, updates[:, 0], apart, rows), {"axes": (0, 1), "mode": "add"}),
     ]  # fmt: skip
@@ -226,8 +229,8 @@ SPECS = [
     ),
     OpSpec("dynamic_update_slice", _update, _update_samples, ANY, 2, fixed=frozenset([2])),
     OpSpec(
-        "full", lambda shape, value, dtype: np.full(shape, value, numpy_dtype(dtype)), _full_samples,
-        ("float32",),
+        "full", lambda shape, value, dtype: np.full(shape, value, numpy_dtype(dtype)),
+        _full_samples, ("float32",),
     ),
     OpSpec("iota", _iota, _iota_samples, ("float32",)),
     OpSpec("gather", _gather, _gather_samples, ANY, 2, fixed=_INDICES),
