@@ -23,11 +23,15 @@ _OTHER_METHODS = (
 
 def _overrides(callback: Any, method: str) -> bool:
     """Whether the callback does anything in `method`."""
-    cls = type(callback)
     names = [method]
     if method.startswith("on_train_batch_"):
         names.append(method.replace("train_", ""))
-    return any(getattr(cls, name, None) is not getattr(Callback, name) for name in names)
+    # A function kept on the instance, as LambdaCallback does, counts as well.
+    return any(
+        getattr(type(callback), name, None) is not getattr(Callback, name)
+        or name in getattr(callback, "__dict__", ())
+        for name in names
+    )
 
 
 class CallbackList(Callback):

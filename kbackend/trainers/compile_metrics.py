@@ -66,6 +66,10 @@ class CompileMetrics:
         """The metrics made so far."""
         return [metric for _, metric, _, _ in self._entries]
 
+    def find(self, label: str) -> Any:
+        """The metric that is called `label` in the logs, or `None`."""
+        return next((metric for name, metric, _, _ in self._entries if name == label), None)
+
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Makes the metrics for a first batch."""
         names = output_names_of(self._model, y_pred)

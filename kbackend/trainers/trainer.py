@@ -119,6 +119,14 @@ class Trainer:
         """Names of the metrics."""
         return [metric.name for metric in self.metrics]
 
+    def find_metric(self, name: str) -> Any:
+        """The metric with that name in the logs, or `None`."""
+        if self._compile_metrics is not None:
+            found = self._compile_metrics.find(name)
+            if found is not None:
+                return found
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
     def reset_metrics(self) -> None:
         """Sets all metrics back."""
         for metric in self.metrics:
