@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from kbackend.autodiff import jvp
+from kbackend import autodiff
 from kbackend.base import shapes
 from kbackend.core import lang
 from kbackend.core.convert import to_tensor
@@ -577,3 +577,29 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
             f"x.shape={tuple(x.shape)}."
         )
     return out if keepdims else lang.reshape(out, shapes.reduced(tuple(x.shape), axes, False))
+
+
+# ----- derivatives -----
+
+
+def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
+    """The value of `fun` and its derivative along `tangents`.
+
+    Args:
+        fun: returns a tensor or a nested structure of tensors.
+        primals: sequence of arguments.
+        tangents: sequence of directions, shaped like `primals`.
+        has_aux: whether `fun` returns `(output, aux)`.
+
+    Returns:
+        `(output, output tangent)`, or `(output, output tangent, aux)`.
+
+    Raises:
+        ValueError: there is not one tangent per primal.
+
+    Example:
+        >>> y, dy = jvp(lambda x: x * x, (3.0,), (1.0,))
+        >>> y.item(), dy.item()
+        (9.0, 6.0)
+    """
+    return autodiff.jvp(fun, primals, tangents, has_aux=has_aux)

@@ -8,7 +8,6 @@ import ml_dtypes
 import numpy as np
 
 from kbackend import autodiff
-from kbackend.autodiff import custom_gradient as custom_gradient
 from kbackend.base import dtypes
 from kbackend.base.dtypes import FLOAT_SET, INT_SET, NUMPY_DTYPES, standardize_dtype
 from kbackend.core import lang
@@ -199,3 +198,24 @@ def stop_gradient(variable: Any) -> Any:
     if isinstance(variable, list):
         variable = to_tensor(variable)
     return autodiff.stop_gradient(variable)
+
+
+def custom_gradient(f: Any) -> Any:
+    """Decorator for a function that returns its result and its own gradient function.
+
+    Args:
+        f: `(*args) -> (result, grad_fn)`. `grad_fn` takes one cotangent per result, positionally
+            or as `upstream=`, and returns one cotangent per tensor argument.
+
+    Returns:
+        A function that returns the result alone.
+
+    Raises:
+        ValueError: `grad_fn` returns a wrong number of gradients.
+
+    Example:
+        >>> square = custom_gradient(lambda x: (x * x, lambda upstream: upstream * 2.0))
+        >>> square(3.0).item()
+        9.0
+    """
+    return autodiff.custom_gradient(f)
