@@ -1,4 +1,4 @@
-"""Metrics of predicted probabilities: the means of the cross entropies."""
+"""Metrics of predicted probabilities: the means of cross entropies and divergences."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from kbackend.losses.crossentropy import (
     categorical_crossentropy,
     sparse_categorical_crossentropy,
 )
+from kbackend.losses.probabilistic import kl_divergence, poisson
 from kbackend.metrics.reduction import NamedMean
 
 
@@ -116,3 +117,35 @@ class SparseCategoricalCrossentropy(NamedMean):
         self.from_logits = from_logits
         self.ignore_class = ignore_class
         self.axis = axis
+
+
+class KLDivergence(NamedMean):
+    """Kullback-Leibler divergence of predicted from target distributions.
+
+    Args:
+        name: name.
+        dtype: dtype of the computation.
+
+    Example:
+        >>> KLDivergence()([[0.0, 1.0]], [[0.5, 0.5]]).item()
+        0.693
+    """
+
+    def __init__(self, name: str | None = "kl_divergence", dtype: Any = None) -> None:
+        super().__init__(kl_divergence, name=name, dtype=dtype)
+
+
+class Poisson(NamedMean):
+    """Mean of `y_pred - y_true * log(y_pred)`.
+
+    Args:
+        name: name.
+        dtype: dtype of the computation.
+
+    Example:
+        >>> Poisson()([[0.0, 1.0]], [[1.0, 1.0]]).item()
+        1.0
+    """
+
+    def __init__(self, name: str | None = "poisson", dtype: Any = None) -> None:
+        super().__init__(poisson, name=name, dtype=dtype)
