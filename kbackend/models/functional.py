@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kbackend.models.model import Model
 
 
@@ -16,6 +18,13 @@ class Functional(Model):
         >>> type(keras.Model(x, keras.layers.Dense(2)(x))).__name__
         'Functional'
     """
+
+    # Files name the class by where Keras keeps it.
+    _keras_module = "keras.src.models.functional"
+
+    def get_build_config(self) -> dict[str, Any]:
+        """A graph is built from the start."""
+        return {"input_shape": None}
 
 
 Model._functional_class = Functional

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 from kbackend.base import tree
 from kbackend.layers.layer import Layer
 from kbackend.models import inputs as model_inputs
+from kbackend.models.persistence import Persistence
 from kbackend.ops.function import Function
 from kbackend.ops.keras_tensor import KerasTensor
 from kbackend.trainers.trainer import Trainer
 
 
-class Model(Trainer, Layer):
+class Model(Persistence, Trainer, Layer):
     """Layers, and how to train and run them.
 
     There are three ways to make one: `Model(inputs, outputs)` from the KerasTensors of a functional

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from kbackend.base import tree
+from kbackend.base.serialization import deserialize, serialize
 from kbackend.layers.call_spec import is_tensor
 from kbackend.layers.core.input_layer import InputLayer
 from kbackend.layers.layer import Layer
@@ -157,3 +158,49 @@ class Sequential(Model):
     def input_dtype(self) -> str:
         """Dtype of the first layer's inputs."""
         return self._stack[0].input_dtype if self._stack else super().input_dtype
+
+    # ----- configuration -----
+
+    @property
+    def _layers_first(self) -> bool:
+        return True
+
+    def get_config(self) -> dict[str, Any]:
+        """The stack, and the shape that it was built for."""
+        config = {**Layer.get_config(self), "layers": [serialize(x) for x in self._stack]}
+        shape = self._input_shape_or_none()
+        return config if shape is None else {**config, "build_input_shape": shape}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """A stack from what `get_config` returned.
+
+        Args:
+            config: the configuration.
+            custom_objects: name -> class or function of the user's that it refers to.
+        """
+        if "layers" not in config:
+            return super().from_config(config, custom_objects)
+        model = cls(name=config.get("name"))
+        for form in config["layers"]:
+            layer = deserialize(form, custom_objects=custom_objects)
+            if not isinstance(layer, Layer):
+                raise ValueError(f"[Sequential] the config holds no layer, but {layer!r}.")
+            model.add(layer, rebuild=False)
+        model._rebuild()
+        shape = config.get("build_input_shape")
+        if model._function is None and shape is not None:
+            model.build(tree.lists_to_tuples(shape))
+        if not config.get("trainable", True):
+            model.trainable = False
+        return model
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shape that the stack was built for, or `None`."""
+        shape = self._input_shape_or_none()
+        return None if shape is None else {"input_shape": shape}
+
+    def _input_shape_or_none(self) -> Any:
+        if self._function is not None:
+            return self.input_shape
+        return None if self._build_shapes is None else self._build_shapes.get("input_shape")
