@@ -508,13 +508,16 @@ class Layer(StateHolder, Operation):
         }
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
-        if type(self).get_config is Layer.get_config and type(self).__init__ is not Layer.__init__:
+        inherited = getattr(type(self).get_config, "_inherited", False)
+        if inherited and type(self).__init__ is not Layer.__init__:
             # A layer that does not say how it is configured: by its constructor's arguments.
             automatic = Operation.get_config(self)
             accepted = keyword_names(type(self))
             kept = {k: v for k, v in config.items() if accepted is None or k in accepted}
             return {**kept, **automatic}
         return config
+
+    get_config._inherited = True  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
