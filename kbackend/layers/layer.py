@@ -276,6 +276,8 @@ class Layer(StateHolder, Operation):
                 kwargs["training"] = training
         if previous_mask is not None or signature.mask_names:
             self._pass_masks(signature, args, kwargs, previous_mask)
+        if kwargs and kwargs.get("mask") is not None:
+            previous_mask = kwargs["mask"]  # one given to the call counts like one on the inputs
         token = None
         if context is None:
             self._clear_losses()

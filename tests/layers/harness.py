@@ -347,13 +347,21 @@ def _check_symbolic(name, kwargs, inputs, output, options):
         swap = lambda x: library.KerasTensor((None, *x.shape[1:]), x.dtype)  # noqa: E731
         return tree.map_structure(swap, made), tree.map_structure(swap, extra)
 
-    for make in (unknown, lambda library: specs(library, None)):
-        results = []
+    eager = [(tuple(x.shape), x.dtype) for x in _leaves(output)]
+    inferred = {}
+    for known, make in ((False, unknown), (True, lambda library: specs(library, None))):
         for library in (kbackend, keras):
             layer = _make(library, name, kwargs)
             made, extra = make(library)
             out = layer(made, **extra, **options.call)
-            results.append([(tuple(x.shape), x.dtype) for x in _leaves(out)])
-        assert results[0] == results[1]
-    eager = [(tuple(x.shape), x.dtype) for x in _leaves(output)]
-    assert results[0] == eager
+            inferred[library, known] = [(tuple(x.shape), x.dtype) for x in _leaves(out)]
+    assert inferred[kbackend, True] == eager
+    for ours, theirs, full, sized in zip(
+        inferred[kbackend, False], inferred[keras, False], eager, inferred[keras, True], strict=True
+    ):
+        # A dimension that Keras does not even infer from known sizes may be known here.
+        wanted = tuple(
+            size if dim is None and again is None else dim
+            for dim, again, size in zip(theirs[0], sized[0], full[0], strict=True)
+        )
+        assert ours == (wanted, theirs[1])

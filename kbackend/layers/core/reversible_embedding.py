@@ -62,8 +62,7 @@ class ReversibleEmbedding(Embedding):
         if not self.tie_weights:
             self.reverse_embeddings = self.add_weight(
                 name="reverse_embeddings", shape=(self.output_dim, self.input_dim),
-                initializer=self.embeddings_initializer, regularizer=self.embeddings_regularizer,
-                constraint=self.embeddings_constraint,
+                initializer=self.embeddings_initializer,
             )  # fmt: skip
 
     def call(self, inputs: Any, reverse: bool = False) -> Any:
