@@ -15,30 +15,32 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from kbackend import callbacks, layers, models, saving
+from kbackend import layers, models, optimizers, saving
 from kbackend.datasets import digits
 from kbackend.engine.loader import backend
 from kbackend.state.seed import set_random_seed
 
+_BATCH_SIZE = 32
 _SHADES = " .:-=+*#%@"
 
 
-def build_model() -> Any:
-    """The convnet: two convolutions, pooling, dropout and a softmax over ten digits."""
-    return models.Sequential(
-        [
-            layers.Input((8, 8, 1)),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
+def build_model(learning_rate: Any) -> Any:
+    """Three normalized convolutions, pooling, dropout and a softmax over ten digits."""
+    stack = [layers.Input((8, 8, 1))]
+    for filters, pooled in ((32, False), (64, True), (64, True)):
+        stack += [
+            layers.Conv2D(filters, 3, padding="same", use_bias=False),
             layers.BatchNormalization(),
-            layers.Conv2D(64, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.BatchNormalization(),
-            layers.Flatten(),
-            layers.Dropout(0.4),
-            layers.Dense(10, activation="softmax"),
-        ],
-        name="digits",
+            layers.ReLU(),
+        ]
+        if pooled:
+            stack.append(layers.MaxPooling2D())
+    stack += [layers.Flatten(), layers.Dropout(0.5), layers.Dense(10, activation="softmax")]
+    model = models.Sequential(stack, name="digits")
+    model.compile(
+        optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
+    return model
 
 
 def draw(image: np.ndarray[Any, Any], title: str, right: bool) -> Panel:
@@ -60,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         Exit status.
     """
     parser = argparse.ArgumentParser(prog="kbackend demo", description=__doc__)
-    parser.add_argument("--epochs", type=int, default=12, help="passes over the 1,438 images")
+    parser.add_argument("--epochs", type=int, default=20, help="passes over the 1,438 images")
     parser.add_argument("--seed", type=int, default=1, help="seed of weights, dropout and shuffles")
     parser.add_argument(
         "--save", type=pathlib.Path, help="where to keep the model; a temporary file by default"
@@ -69,17 +71,12 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     set_random_seed(options.seed)
     (x_train, y_train), (x_test, y_test) = digits.load_data()
-    x_train, x_test = (
-        (x[..., None] / 16.0).astype("float32") for x in (x_train, x_test)
-    )
-    model = build_model()
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x_train, x_test = ((x[..., None] / 16.0).astype("float32") for x in (x_train, x_test))
+    steps = options.epochs * -(-len(x_train) // _BATCH_SIZE)
+    model = build_model(optimizers.schedules.CosineDecay(3e-3, steps))
     model.summary()
     started = time.perf_counter()
-    history = model.fit(
-        x_train, y_train, batch_size=32, epochs=options.epochs,
-        callbacks=[callbacks.ReduceLROnPlateau(monitor="loss", patience=2, factor=0.5)],
-    )  # fmt: skip
+    history = model.fit(x_train, y_train, batch_size=_BATCH_SIZE, epochs=options.epochs)
     seconds = time.perf_counter() - started
     loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
     before = model.predict(x_test, verbose=0)

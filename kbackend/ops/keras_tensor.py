@@ -204,10 +204,10 @@ def infer_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             raise
         try:
             first, second = (_infer_sized(fn, args, kwargs, size) for size in _PLACEHOLDERS)
+            return tree.map_structure(_merge, first, second)
         except (TypeError, ValueError):
             # With sizes it fails as well: the first error speaks of the user's own shapes.
             raise error from None
-    return tree.map_structure(_merge, first, second)
 
 
 def _infer_sized(fn: Callable[..., Any], args: Any, kwargs: Any, size: int) -> Any:
