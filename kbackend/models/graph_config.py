@@ -17,6 +17,20 @@ from kbackend.ops.node import Node
 _Place = tuple[str, int, int]
 
 
+
+def is_graph(model: Any) -> bool:
+    """Whether a model has a graph, and is no stack of layers."""
+    return getattr(model, "_function", None) is not None and not hasattr(model, "_stack")
+
+
+def _first_call(operation: Any) -> int:
+    """Number of an operation's first call where a config names the inputs and outputs.
+
+    To Keras, the graph of an inner functional model is a call of it, the one before all others.
+    """
+    return int(is_graph(operation))
+
+
 # ----- writing -----
 
 
@@ -53,8 +67,12 @@ def graph_config(model: Any) -> dict[str, Any]:
         ]
         layers.append(form)
 
+    def end(x: KerasTensor) -> list[Any]:
+        name, i, j = places[id(x)]
+        return [name, i + _first_call(x._keras_history.operation), j]
+
     def ends(structure: Any) -> Any:
-        return tree.map_structure(lambda x: list(places[id(x)]), structure)
+        return tree.map_structure(end, structure)
 
     return {
         "name": model.name,
@@ -152,6 +170,7 @@ class _GraphReader:
         # (name, call) -> the outputs of that call
         self._outputs: dict[tuple[str, int], list[Any]] = {}
         self._waiting: list[tuple[str, int, Callable[..., Any], Any]] = []
+        self._first_calls: dict[str, int] = {}
 
     def add(self, form: dict[str, Any]) -> None:
         name = form.get("name") or form["config"]["name"]
@@ -172,6 +191,7 @@ class _GraphReader:
                 raise ValueError(
                     f"[{self._label}] {name!r} is no layer, but {type(layer).__name__}."
                 )
+            self._first_calls[name] = _first_call(layer)
             if not calls:
                 self._outputs[name, 0] = tree.flatten(layer._inbound_nodes[0].outputs)
         for i, node in enumerate(calls):
@@ -219,7 +239,7 @@ class _GraphReader:
             return {key: self.ends(value) for key, value in structure.items()}
         if _is_place(structure):
             name, i, j = structure
-            return self._outputs[name, i][j]
+            return self._outputs[name, i - self._first_calls.get(name, 0)][j]
         return [self.ends(item) for item in structure]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from kbackend.base import dtypes
 from kbackend.layers.layer import Layer
+from kbackend.models.graph_config import is_graph
 from kbackend.models.op_classes import OP_CLASSES
 from kbackend.utils import console
 
@@ -102,11 +103,6 @@ def _widths(
 
 
 # ----- what there is to show -----
-
-
-def is_graph(model: Any) -> bool:
-    """Whether a model has a graph, and is no stack of layers."""
-    return getattr(model, "_function", None) is not None and not hasattr(model, "_stack")
 
 
 def shown_operations(model: Any) -> list[Any]:

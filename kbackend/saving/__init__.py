@@ -18,6 +18,6 @@ _TARGETS = {
     "serialize_keras_object": "kbackend.base.serialization:serialize",
 }
 
-__all__ = sorted(_TARGETS)
+__all__ = [*_TARGETS]  # noqa: PLE0604 (the names are strings)
 
 __getattr__, __dir__ = lazy.attach(__name__, _TARGETS)
