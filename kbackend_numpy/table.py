@@ -22,7 +22,7 @@ from kbackend.engine.array_module import (
     window,
 )
 from kbackend.engine.interface import Kernel
-from kbackend_numpy.kernels import arithmetic, optimizer, recurrent
+from kbackend_numpy.kernels import arithmetic, normalization, optimizer, recurrent
 from kbackend_numpy.kernels import indexing as own_indexing
 from kbackend_numpy.kernels import linalg as own_linalg
 from kbackend_numpy.kernels import random as own_random
@@ -87,4 +87,4 @@ def table() -> dict[str, Kernel]:
 
 def composites() -> dict[str, Kernel]:
     """NumPy's kernels of composites; all others run as their bodies."""
-    return optimizer.COMPOSITES | recurrent.COMPOSITES
+    return normalization.COMPOSITES | optimizer.COMPOSITES | recurrent.COMPOSITES
