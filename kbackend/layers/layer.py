@@ -516,7 +516,7 @@ class Layer(StateHolder, Operation):
             automatic = Operation.get_config(self)
             accepted = keyword_names(type(self))
             kept = {k: v for k, v in config.items() if accepted is None or k in accepted}
-            return {**kept, **automatic}
+            return {**automatic, **kept}
         return config
 
     get_config._inherited = True  # type: ignore[attr-defined]

@@ -178,9 +178,7 @@ def _call_ours(layer, inputs, options, convert=True):
     if convert:
         inputs = tree.map_structure(kbackend.ops.convert_to_tensor, inputs)
     to_tensor = kbackend.ops.convert_to_tensor
-    _attach(
-        inputs, options.mask, lambda x, m: kbackend.core.masks.set_keras_mask(x, to_tensor(m))
-    )
+    _attach(inputs, options.mask, lambda x, m: kbackend.core.masks.set_keras_mask(x, to_tensor(m)))
     extra = tree.map_structure(to_tensor, options.extra)
     return layer(inputs, **extra, **options.call)
 
@@ -316,7 +314,9 @@ def _check_gradients(ours, theirs, inputs, options, rng, step):
     values = [v.value for v in theirs.trainable_variables]
     arrays = [jax.numpy.asarray(tree.flatten(inputs)[i]) for i in floats]
     named = {k: jax.numpy.asarray(options.extra[k]) for k in keys}
-    by_value, by_input, by_name = jax.jit(jax.grad(their_total, argnums=(0, 1, 2)))(values, arrays, named)
+    by_value, by_input, by_name = jax.jit(jax.grad(their_total, argnums=(0, 1, 2)))(
+        values, arrays, named
+    )
     wanted = [*by_value, *by_input, *(by_name[k] for k in keys)]
     # Gradients add up many rounded terms.
     _same(found, wanted, options, "gradient", looser=10)

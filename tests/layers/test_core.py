@@ -278,3 +278,27 @@ def test_errors(make, error, message):
 def test_errors_of_einsum_dense(args, message):
     with pytest.raises(ValueError, match=message):
         weight_shapes(*args)
+
+
+# ----- mixed precision -----
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "inputs"),
+    [
+        ("Embedding", {"input_dim": 4, "output_dim": 3}, IDS),
+        ("EinsumDense", {"equation": "ab,bc->ac", "output_shape": 3, "bias_axes": "c"}, (2, 4)),
+        ("ReversibleEmbedding", {"input_dim": 4, "output_dim": 3}, IDS),
+        ("PReLU", {}, (2, 3)),
+        ("Softmax", {"axis": (1, 2)}, (2, 3, 4)),
+        ("Average", {}, [(2, 3), (2, 3)]),
+        ("Dot", {"axes": 1}, [(2, 3), (2, 3)]),
+        ("UpSampling2D", {}, (1, 2, 2, 1)),
+        ("Masking", {}, (2, 3, 4)),
+    ],
+)
+def test_half_precision(name, kwargs, inputs):
+    # float16 has 11 bits; sums of a few terms are rounded differently.
+    check_layer(
+        name, {**kwargs, "dtype": "mixed_float16"}, inputs, rtol=2e-3, atol=1e-3, step=False
+    )

@@ -51,9 +51,7 @@ def test_concatenate(axis):
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 @pytest.mark.parametrize("masks", [[M1, M2], [M1, None]])
 def test_masks_concatenated(axis, masks):
-    check_layer(
-        "Concatenate", {"axis": axis}, [(2, 2, 3), (2, 2, 3)], mask=masks, symbolic=False
-    )
+    check_layer("Concatenate", {"axis": axis}, [(2, 2, 3), (2, 2, 3)], mask=masks, symbolic=False)
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -69,6 +67,13 @@ def test_masks_concatenated(axis, masks):
 )
 def test_dot(axes, shapes, normalize):
     check_layer("Dot", {"axes": axes, "normalize": normalize}, shapes)
+
+
+def test_cosines_in_half_precision():
+    x = np.array([[3.0, 4.0]])
+    out = layers.Dot(axes=1, normalize=True, dtype="float16")([x, 2 * x])
+    # float16 has 11 bits.
+    np.testing.assert_allclose(out.numpy(), [[1.0]], rtol=2e-3)
 
 
 def test_dot_drops_masks():

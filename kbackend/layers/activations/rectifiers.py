@@ -43,7 +43,9 @@ class ReLU(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.max_value = None if max_value is None else _not_negative("ReLU", "max_value", max_value)
+        self.max_value = (
+            None if max_value is None else _not_negative("ReLU", "max_value", max_value)
+        )
         self.negative_slope = _not_negative("ReLU", "negative_slope", negative_slope)
         self.threshold = _not_negative("ReLU", "threshold", threshold)
         self._plain = max_value is None and not self.negative_slope and not self.threshold

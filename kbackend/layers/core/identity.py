@@ -24,3 +24,7 @@ class Identity(Layer):
     def call(self, inputs: Any) -> Any:
         """The inputs."""
         return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments: those of every layer."""
+        return super().get_config()

@@ -138,7 +138,7 @@ def _parameter_names(fn: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _dump(value: Any) -> Any:
-    """A function by name, or a lambda as the bytecode that Keras writes; other values serialized."""
+    """A function by name, a lambda as the bytecode that Keras writes, other values serialized."""
     if getattr(value, "__name__", None) != "<lambda>":
         return serialization.serialize(value)
     closure = tuple(cell.cell_contents for cell in value.__closure__ or ()) or None

@@ -108,7 +108,7 @@ class LowRank(Layer):
         return getattr(self, f"lora_{self._adapted}_a"), getattr(self, f"lora_{self._adapted}_b")
 
     def _adapted_weight(self) -> Any:
-        """The weight as it is to be used: the variable, or the tensor of its sum with the adapter."""
+        """The weight as it is to be used: the variable, or its sum with the adapter."""
         weight = self._weight
         if not self.lora_enabled:
             return weight

@@ -65,6 +65,10 @@ class Merge(Layer):
             joint = ops.logical_or(joint, mask)
         return joint
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments: those of every layer."""
+        return super().get_config()
+
 
 def shape_list(layer: str, input_shape: Any) -> list[tuple[int | None, ...]]:
     """The shapes of a list of inputs.

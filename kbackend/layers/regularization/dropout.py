@@ -69,7 +69,9 @@ def checked_noise_shape(layer: str, noise_shape: Any) -> Any:
     if noise_shape is None:
         return None
     dims = noise_shape if isinstance(noise_shape, (list, tuple)) else (0,)
-    if any(d is not None and (not isinstance(d, int) or isinstance(d, bool) or d <= 0) for d in dims):
+    if any(
+        d is not None and (not isinstance(d, int) or isinstance(d, bool) or d <= 0) for d in dims
+    ):
         raise ValueError(
             f"[{layer}] 'noise_shape' must be a tuple of positive integers and None. Received: "
             f"noise_shape={noise_shape!r}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kbackend import ops
+from kbackend.core import lang
 from kbackend.layers.reshaping.spatial import SpatialLayer, pairs
 
 
@@ -15,14 +15,14 @@ class _ZeroPadding(SpatialLayer):
         super().__init__(rank, data_format, **kwargs)
         found = pairs(type(self).__name__, "padding", padding, rank)
         self.padding: Any = found[0] if rank == 1 else found
-        widths = [(0, 0)] * (rank + 2)
+        widths = [(0, 0, 0)] * (rank + 2)
         for axis, pair in zip(self._space, found, strict=True):
-            widths[axis] = pair
+            widths[axis] = (*pair, 0)
         self._widths = tuple(widths)
 
     def call(self, inputs: Any) -> Any:
         """The inputs with zeros around."""
-        return ops.pad(inputs, self._widths)
+        return lang.pad(inputs, 0, self._widths)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
