@@ -57,9 +57,7 @@ def run(composite, arrays, dtype=None, body=False, **params):
     """Results as arrays; by the body in float64 if asked for."""
     if body:
         arrays = [np.asarray(a, "float64") for a in arrays]
-    tensors = [
-        kbackend.core.tensor.Tensor(a, kbackend.engine.loader.current_engine()) for a in arrays
-    ]
+    tensors = [Tensor(a, current_engine()) for a in arrays]
     out = (composite.body if body else composite)(*tensors, **params)
     return [np.asarray(o) for o in (out if isinstance(out, tuple) else (out,))]
 
