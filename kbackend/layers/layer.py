@@ -482,7 +482,8 @@ class Layer(StateHolder, Operation):
         if len(own) != len(trainable_variables) or len(others) != len(non_trainable_variables):
             raise ValueError(
                 f"[{self.name}] stateless_call() needs {len(own)} trainable and {len(others)} "
-                f"other values. Received: {len(trainable_variables)} and {len(non_trainable_variables)}."
+                f"other values. Received: {len(trainable_variables)} and "
+                f"{len(non_trainable_variables)}."
             )
         pairs = [
             *zip(own, trainable_variables, strict=True),
