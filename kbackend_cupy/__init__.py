@@ -1,0 +1,1 @@
+"""The CuPy engine: the array-module kernels on an NVIDIA GPU."""

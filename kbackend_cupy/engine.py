@@ -1,0 +1,87 @@
+"""The engine class: arrays are `cupy.ndarray`, on the current CUDA device."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kbackend.base import dtypes
+from kbackend.base.errors import EngineError
+from kbackend.engine.interface import Engine, Probe
+from kbackend_cupy.dtypes import SUPPORTED, require
+from kbackend_cupy.probe import import_cupy, probe
+from kbackend_cupy.table import table
+
+_DEVICE = re.compile(r"(?:gpu|cuda)(?::(\d+))?")
+
+
+class CupyEngine(Engine):
+    """Computes with CuPy on an NVIDIA GPU.
+
+    Raises:
+        ImportError: on construction, if CuPy is missing or broken; `probe` tells which, and the
+            mend.
+    """
+
+    name = "cupy"
+    capabilities: ClassVar[frozenset[str]] = frozenset({"gpu"})
+
+    def __init__(self) -> None:
+        cp, cpx = import_cupy()
+        self._cp = cp
+        super().__init__(table(cp, cpx), {})
+
+    @classmethod
+    def probe(cls) -> Probe:
+        """Whether CuPy, a driver and a device are here and fit together."""
+        return probe()
+
+    def asarray(self, value: Any, dtype: str | None = None, copy: bool = True) -> Any:
+        """`value` as an array on the device; see `Engine.asarray`. Host data is always copied."""
+        cp = self._cp
+        wanted = None if dtype is None else dtypes.numpy_dtype(require(dtype))
+        if not self.owns(value):
+            value = np.asarray(value, dtype=wanted)
+        if dtypes.DTYPE_NAMES.get(value.dtype) not in SUPPORTED:
+            raise TypeError(
+                f"Can't make a tensor of values with the dtype {value.dtype} on the engine 'cupy'. "
+                f"Supported: {', '.join(sorted(SUPPORTED))}."
+            )
+        return cp.array(value, dtype=wanted, copy=copy)
+
+    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        """A host copy; waits for the device. See `Engine.to_numpy`."""
+        copied: np.ndarray[Any, Any] = self._cp.asnumpy(array)
+        return copied
+
+    def dtype_of(self, array: Any) -> str:
+        """Name of the array's dtype."""
+        return dtypes.DTYPE_NAMES[array.dtype]
+
+    def owns(self, value: Any) -> bool:
+        """Whether `value` is a CuPy array."""
+        return isinstance(value, self._cp.ndarray)
+
+    def device_scope(self, name: str) -> AbstractContextManager[Any]:
+        """A context in which arrays are made on a device such as "gpu:1"; "gpu" is the first.
+
+        Raises:
+            EngineError: the name is no GPU's, or there are fewer of them.
+        """
+        found = _DEVICE.fullmatch(name.lower())
+        count = self._cp.cuda.runtime.getDeviceCount()
+        number = int(found[1] or 0) if found else count
+        if number >= count:
+            known = ", ".join(f"'gpu:{i}'" for i in range(count))
+            raise EngineError(
+                f"The engine '{self.name}' has the devices {known}. Received: {name!r}."
+            )
+        scope: AbstractContextManager[Any] = self._cp.cuda.Device(number)
+        return scope
+
+    def synchronize(self) -> None:
+        """Waits until the current device has done all its work."""
+        self._cp.cuda.Device().synchronize()
