@@ -113,15 +113,18 @@ def as_tensors(value: Any, dtype: str | None) -> Any:
     """A tensor, or each tensor of a structure, in `dtype`. A list of numbers is one tensor."""
     if value.__class__ is Tensor and (dtype is None or value.dtype == dtype):
         return to_tensor(value)
-    if isinstance(value, dict) or (isinstance(value, (list, tuple)) and _holds_arrays(value)):
-        return tree.map_structure(lambda x: to_tensor(x, dtype), value)
+    if isinstance(value, dict):
+        return {key: as_tensors(item, dtype) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and any(map(_is_array, tree.iter_leaves(value))):
+        items = [as_tensors(item, dtype) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
     return to_tensor(value, dtype)
 
 
-def _holds_arrays(value: Any) -> bool:
-    kinds = (Tensor, Readable, Symbolic, np.ndarray)
-    return any(
-        isinstance(leaf, kinds) or hasattr(leaf, "__array__") for leaf in tree.flatten(value)
+def _is_array(leaf: Any) -> bool:
+    """Whether a leaf of a list is more than a number."""
+    return not isinstance(leaf, np.generic) and (
+        isinstance(leaf, (Readable, Symbolic)) or hasattr(leaf, "__array__")
     )
 
 

@@ -232,15 +232,18 @@ def _precision_recall(tp: Any, fp: Any, tn: Any, fn: Any) -> tuple[Any, Any]:
 
 
 def _gains(tp: Any, fp: Any, tn: Any, fn: Any) -> tuple[Any, Any]:
-    """Recall gain and precision gain: 1 at best, 0 where always predicting 1 does as well."""
+    """Recall gain and precision gain: 1 at best, 0 where always predicting 1 does as well.
+
+    Points with a negative recall gain are moved to the start of the curve.
+    """
     odds = quotient(lang.add(tp, fn), lang.add(fp, tn))
 
     def gain(wrong: Any) -> Any:
         none = lang.eq(tp, 0)
         ratio = lang.div(lang.mul(odds, wrong), lang.select(none, 1.0, tp))
-        return lang.select(none, 0.0, lang.maximum(lang.sub(1.0, ratio), 0.0))
+        return lang.select(none, 0.0, lang.sub(1.0, ratio))
 
-    return gain(fn), gain(fp)
+    return lang.maximum(gain(fn), 0.0), gain(fp)
 
 
 _POINTS: dict[str, Callable[..., tuple[Any, Any]]] = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+from kbackend.base.dtypes import is_float
 from kbackend.core import lang
 from kbackend.core.convert import to_tensor
 from kbackend.losses.alignment import align
@@ -60,7 +62,14 @@ class _Confusions(Metric):
             kept = lang.bitwise_and(kept, lang.ne(y_true, int(self.ignore_class)))
         weight = lang.cast(kept, self._dtype)
         if sample_weight is not None:
-            given = to_tensor(sample_weight, self._dtype)
+            given = to_tensor(sample_weight)
+            if is_float(given.dtype) and not is_float(self._dtype):
+                warnings.warn(
+                    f"[{self.name}] counts in {self._dtype}, so that the fractions of the weights "
+                    "are lost. Pass dtype='float32'.",
+                    stacklevel=2,
+                )
+            given = lang.cast(given, self._dtype)
             if given.shape:
                 if len(given.shape) < len(shape):
                     missing = len(shape) - len(given.shape)
@@ -86,7 +95,7 @@ class _Confusions(Metric):
     def _mean_of(self, classes: Any) -> Any:
         """The mean ratio over those of `classes` (all by default) that were met."""
         matrix = self.total_cm.read()
-        dtype = matrix.dtype if matrix.dtype.startswith(("float", "bfloat")) else "float32"
+        dtype = matrix.dtype if is_float(matrix.dtype) else "float32"
         matrix = lang.cast(matrix, dtype)
         places = lang.iota((self.num_classes,), 0, "int32")
         right = lang.gather(matrix, (places, places), (0, 1))
@@ -194,7 +203,7 @@ class BinaryIoU(IoU):
             sample_weight: weights of the targets, in the metric's dtype.
         """
         y_pred = to_tensor(y_pred)
-        if not y_pred.dtype.startswith(("float", "bfloat")):
+        if not is_float(y_pred.dtype):
             y_pred = lang.cast(y_pred, "float32")
         above = lang.cast(lang.le(float(self.threshold), y_pred), "int32")
         super().update_state(y_true, above, sample_weight)
