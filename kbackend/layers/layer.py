@@ -255,6 +255,7 @@ class Layer(StateHolder, Operation):
             inputs: Any = args[0]
             previous_mask = get_keras_mask(inputs)
         else:
+            given_args, given_kwargs = args, kwargs
             args, kwargs = self._convert(args, kwargs)
             symbolic = abstract_maker() is None and any_symbolic((args, kwargs))
             inputs = args[0] if args else next(iter(kwargs.values()), None)
@@ -263,8 +264,6 @@ class Layer(StateHolder, Operation):
             self._build_for(bind_arguments(signature, args, kwargs))
         if self.input_spec is not None:
             check_input(self.input_spec, inputs, self.name)
-        # What a model replays is what was asked for; training and masks are found anew.
-        given = dict(kwargs) if symbolic else kwargs
         context = _context.get()
         explicit = training = kwargs.pop("training", None)
         if training is None:
@@ -288,7 +287,10 @@ class Layer(StateHolder, Operation):
         cast_token = push_autocast(wanted) if autocast_dtype() != wanted else None
         try:
             if symbolic:
-                outputs = self._connect(args, given, self.compute_output_spec(*args, **kwargs))
+                # What a model replays is what was asked for: casts, training and masks come anew.
+                outputs = self._connect(
+                    given_args, given_kwargs, self.compute_output_spec(*args, **kwargs)
+                )
                 with abstract_values(KerasTensor.of):
                     self._attach_masks(inputs, outputs, previous_mask)
                 return outputs

@@ -94,7 +94,8 @@ def _adjust(value: Any, wanted: KerasTensor, name: str) -> Any:
     shape = tuple(value.shape)
     if len(shape) != len(target) or any(
         want is not None and have is not None and want != have
-        for want, have in zip(target, shape, strict=True)
+        # A batch may have another size than the one that the graph was made for.
+        for want, have in zip(target[1:], shape[1:], strict=True)
     ):
         raise ValueError(
             f"[{name}] the input '{wanted.name}' has the shape {target}. Received data of shape "

@@ -167,7 +167,10 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         """The stack, and the shape that it was built for."""
-        config = {**Layer.get_config(self), "layers": [serialize(x) for x in self._stack]}
+        stack = list(self._stack)
+        if self._function is not None and not isinstance(stack[0], InputLayer):
+            stack.insert(0, self._function.inputs[0]._keras_history.operation)
+        config = {**Layer.get_config(self), "layers": [serialize(x) for x in stack]}
         shape = self._input_shape_or_none()
         return config if shape is None else {**config, "build_input_shape": shape}
 

@@ -8,9 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kbackend.optimizers.optimizer import Optimizer
 from kbackend.saving.walk import objects_with_state
 from kbackend.saving.weights_store import Entry, WeightsFile
 from kbackend.state.seed import SeedGenerator
+
+# An optimizer that has not been built has its counter and its learning rate.
+_UNBUILT = 2
 
 
 def collect(root: Any) -> dict[str, Entry]:
@@ -116,6 +120,9 @@ def _restore_one(obj: Any, file: WeightsFile, path: str) -> str | None:
             # Keras does not keep seeds: a generator that the file lacks goes on with its own.
             if "0" in entry:
                 obj.state.assign(entry["0"])
+        elif isinstance(obj, Optimizer) and len(entry) <= _UNBUILT < len(obj.variables):
+            # It had made no step, and has nothing to go on from.
+            return None
         elif hasattr(obj, "load_own_variables"):
             if len(entry) or getattr(obj, "variables", True):
                 obj.load_own_variables(entry)
