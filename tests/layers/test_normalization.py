@@ -177,3 +177,54 @@ def test_bad_inputs():
         layers.BatchNormalization()(x, training=True, mask=np.ones((2, 4, 3), bool))
     with pytest.raises(ValueError, match="must be known"):
         layers.LayerNormalization()(kbackend.KerasTensor((2, None)))
+
+
+def spectral(**kwargs):
+    layer = dict(kwargs)
+    name = layer.pop("name")
+    return lambda library: {
+        "layer": getattr(library.layers, name)(name="inner", **layer),
+        "power_iterations": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "shape"),
+    [
+        (spectral(name="Dense", units=3), (2, 4)),
+        (spectral(name="Conv1D", filters=4, kernel_size=2), (2, 5, 3)),
+    ],
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_spectral_normalization(kwargs, shape, training):
+    # In training, Keras on JAX forgets the kernel that it assigns, and differentiates through the
+    # division; here the kernel stays divided, and the gradient is that of the divided one.
+    check_layer("SpectralNormalization", kwargs, shape, training=training, gradients=not training)
+
+
+def test_spectral_normalization_reaches_one():
+    layer = layers.SpectralNormalization(layers.Dense(3), power_iterations=20)
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+    with kbackend.GradientTape() as tape:
+        loss = kbackend.ops.sum(layer(x, training=True))
+    np.testing.assert_allclose(np.linalg.svd(layer.kernel)[1][0], 1, rtol=1e-4)
+    (g,) = tape.gradient(loss, [layer.kernel])
+    np.testing.assert_allclose(g, np.outer(x.sum(0), np.ones(3)), rtol=1e-5)
+
+
+def test_spectral_normalization_of_zeros():
+    layer = layers.SpectralNormalization(layers.Dense(3, kernel_initializer="zeros"))
+    layer.build((2, 4))
+    before = layer.vector_u.numpy()
+    np.testing.assert_array_equal(layer(np.ones((2, 4), "float32"), training=True), 0)
+    np.testing.assert_array_equal(layer.kernel, 0)
+    np.testing.assert_array_equal(layer.vector_u, before)
+
+
+def test_spectral_normalization_errors():
+    with pytest.raises(ValueError, match="'power_iterations' must be a positive integer"):
+        layers.SpectralNormalization(layers.Dense(2), power_iterations=0)
+    with pytest.raises(ValueError, match="'kernel' or 'embeddings'"):
+        layers.SpectralNormalization(layers.Flatten())(np.ones((2, 3), "float32"))
+    with pytest.raises(ValueError, match="'layer' must be a Layer"):
+        layers.SpectralNormalization(5)
