@@ -66,7 +66,7 @@ class Progbar:
         self._values: dict[str, tuple[Any, int]] = {}  # name -> (sum, steps)
         self._seen = 0
         self._start = time.time()
-        self._after_first: float | None = None
+        self._first: tuple[int, float] | None = None  # steps done at the first update, and when
         self._drawn_at = 0.0
         self._drawn_width = 0
         self._dynamic = console.is_dynamic() if verbose == 1 else False
@@ -98,8 +98,8 @@ class Progbar:
         if self.verbose == 0:
             return
         now = time.time()
-        if self._after_first is None and current >= 1:
-            self._after_first = now
+        if self._first is None and current >= 1:
+            self._first = (current, now)
         if finalize:
             self._draw_last(now)
         elif self._dynamic and now - self._drawn_at >= self.interval:
@@ -157,8 +157,8 @@ class Progbar:
 
     def _per_step(self, now: float) -> float:
         # The first step builds and compiles, so it would spoil the estimate for the others.
-        if self._seen > 1 and self._after_first is not None:
-            return (now - self._after_first) / (self._seen - 1)
+        if self._first is not None and self._seen > self._first[0]:
+            return (now - self._first[1]) / (self._seen - self._first[0])
         return (now - self._start) / max(self._seen, 1)
 
     def _clock(self, now: float, finished: bool) -> str:

@@ -202,3 +202,10 @@ def test_ascii_terminal(clock, monkeypatch):
     _redirect(monkeypatch, io.TextIOWrapper(raw, encoding="ascii"))
     Progbar(1).update(1)
     assert raw.getvalue().decode().startswith("1/1 " + "-" * 20)
+
+
+def test_pace_when_all_steps_are_told_at_once(clock, pipe):
+    bar = Progbar(4, verbose=2)
+    clock.now += 0.2
+    bar.update(4, values=[("loss", 0.5)], finalize=True)
+    assert "4/4 - 0s - 50ms/step - loss: 0.5000" in pipe.getvalue()
