@@ -17,9 +17,9 @@ _WIDTH = 76
 # Parts of the width that the columns take, by which columns there are: (connections, trainable).
 _SHARES = {
     (False, False): (33, 24, 15),
-    (False, True): (29, 22, 13, 7),
+    (False, True): (27, 22, 11, 11),
     (True, False): (21, 19, 12, 19),
-    (True, True): (19, 17, 11, 16, 7),
+    (True, True): (17, 15, 11, 16, 11),
 }
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
