@@ -22,10 +22,10 @@ from kbackend.engine.interface import Kernel
 Array = Any
 Ints = tuple[int, ...]
 
-# Bytes of one block: three or four of them fit in a level 2 cache.
-_BLOCK = 1 << 17
+# Bytes of one block: three or four of them fit in a level 2 cache of 1 MB or more.
+_BLOCK = 1 << 18
 # Short rows are joined until they have at least this many elements, where that comes out even.
-_WIDTH = 64
+_WIDTH = 256
 
 
 class _Matrix(NamedTuple):
@@ -173,11 +173,15 @@ def _column_moments(x: Array) -> Any:
         one, n = ones[: len(block)], len(block) * count
         m = _fold(one @ block, count) / n
         c = np.subtract(block, np.tile(m, count), out=scratch[: len(block)])
+        # The sum's rounding shows in what is left of it.
+        left = _fold(one @ c, count) / n
+        m += left
         np.multiply(c, c, out=c)
         apart = m - mean
         seen += n
         mean += apart * (n / seen)
-        squares += _fold(one @ c, count) + apart * apart * (n * (seen - n) / seen)
+        squares += _fold(one @ c, count) - left * left * n
+        squares += apart * apart * (n * (seen - n) / seen)
     return mean, squares / rows
 
 
@@ -439,11 +443,11 @@ def rms_normalization_grad(
             weighted *= inverse
             found.append(np.add.reduce(weighted, scale_over, keepdims=True))
         return tuple(found)
-    given, wide = matrix.view(g), matrix.view(x)
     small = [v.transpose(matrix.order).reshape(-1, 1) for v in (g_inverse, inverse, cubed)]
     dx, d_scale = _rms_rows_grad(
-        given, wide, *small, _flat(scale[0]) if scale else None, needs_x, scale_over is not None
-    )
+        matrix.view(g), matrix.view(x), small[0], small[1], small[2],
+        _flat(scale[0]) if scale else None, needs_x, scale_over is not None,
+    )  # fmt: skip
     found = [] if dx is None else [matrix.back(dx, x.shape)]
     return (*found, d_scale.reshape(scale[0].shape)) if d_scale is not None else tuple(found)
 

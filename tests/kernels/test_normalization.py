@@ -104,10 +104,10 @@ def test_moments_far_from_zero(shape):
     y, mean, variance = run(standardize_c, [x], **params)
     exact = x.astype("float64")
     # Elements near 1000 are apart by 6e-5; what is left is a few roundings of that size.
-    np.testing.assert_allclose(mean, exact.mean(axes, keepdims=True), atol=4e-4)
+    np.testing.assert_allclose(mean, exact.mean(axes, keepdims=True), atol=6e-4)
     np.testing.assert_allclose(variance, exact.var(axes, keepdims=True), rtol=1e-5)
     expected = (exact - exact.mean(axes, keepdims=True)) / exact.std(axes, keepdims=True)
-    np.testing.assert_allclose(y, expected, atol=4e-4)
+    np.testing.assert_allclose(y, expected, atol=6e-4)
 
 
 @pytest.mark.parametrize(("shape", "axes", "row", "order"), LAYOUTS)

@@ -15,14 +15,16 @@ def shape_of(rank, first=False, channels=4):
     return (2, channels, *space) if first else (2, *space, channels)
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
+# Compiling for JAX takes most of the time, so not each rank meets each setting.
 @pytest.mark.parametrize(
-    "kwargs",
+    ("rank", "kwargs"),
     [
-        {},
-        {"strides": 2, "padding": "same", "activation": "relu"},
-        {"padding": "same", "dilation_rate": 2, "use_bias": False},
-        {"groups": 2, "padding": "SAME"},
+        (1, {"strides": 2, "padding": "same", "activation": "relu"}),
+        (2, {}),
+        (2, {"strides": 2, "padding": "same"}),
+        (2, {"padding": "same", "dilation_rate": 2, "use_bias": False}),
+        (2, {"groups": 2, "padding": "SAME"}),
+        (3, {"groups": 2, "padding": "same", "dilation_rate": 2}),
     ],
 )
 def test_conv(rank, kwargs):
@@ -33,7 +35,7 @@ def test_conv(rank, kwargs):
     ("rank", "kwargs"),
     [
         (1, {"padding": "causal", "dilation_rate": 2}),
-        (1, {"padding": "causal", "strides": 2}),
+        (1, {"padding": "causal", "strides": 2, "kernel_size": 2}),
         (2, {"kernel_size": (1, 2), "strides": (2, 1), "padding": "same"}),
         (2, {"kernel_size": 1}),
         (3, {"kernel_size": (1, 2, 3), "strides": (1, 2, 2)}),
@@ -54,43 +56,39 @@ def test_conv_settings(rank, kwargs):
     check_layer(f"Conv{rank}D", {"filters": 3, "kernel_size": 3, **kwargs}, shape_of(rank))
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize(
-    "kwargs",
+    ("rank", "kwargs"),
     [
-        {},
-        {"strides": 2, "padding": "same", "activation": "tanh"},
-        {"padding": "same", "dilation_rate": 2},
-        {"strides": 2, "padding": "same", "output_padding": 1, "use_bias": False},
-        {"strides": 3, "kernel_size": 2},
+        (1, {"strides": 2, "padding": "same", "activation": "tanh"}),
+        (1, {"padding": "same", "dilation_rate": 2}),
+        (1, {"strides": 3, "kernel_size": 2}),
+        (2, {}),
+        (2, {"strides": 2, "padding": "same", "output_padding": 1, "use_bias": False}),
+        (3, {"strides": (1, 2, 2), "padding": "same"}),
     ],
 )
 def test_conv_transpose(rank, kwargs):
     check_layer(f"Conv{rank}DTranspose", {"filters": 2, "kernel_size": 3, **kwargs}, shape_of(rank))
 
 
-@pytest.mark.parametrize("rank", [1, 2])
 @pytest.mark.parametrize(
-    "kwargs",
+    ("rank", "kwargs"),
     [
-        {},
-        {"strides": 2, "padding": "same", "depth_multiplier": 2, "activation": "relu"},
-        {"padding": "same", "dilation_rate": 2, "use_bias": False},
-        {"depthwise_regularizer": "l2", "depthwise_constraint": "unit_norm"},
+        (1, {"strides": 2, "padding": "same", "depth_multiplier": 2, "activation": "relu"}),
+        (2, {"padding": "same", "dilation_rate": 2, "use_bias": False}),
+        (2, {"depthwise_regularizer": "l2", "depthwise_constraint": "unit_norm"}),
     ],
 )
 def test_depthwise_conv(rank, kwargs):
     check_layer(f"DepthwiseConv{rank}D", {"kernel_size": 3, **kwargs}, shape_of(rank))
 
 
-@pytest.mark.parametrize("rank", [1, 2])
 @pytest.mark.parametrize(
-    "kwargs",
+    ("rank", "kwargs"),
     [
-        {},
-        {"strides": 2, "padding": "same", "depth_multiplier": 2, "activation": "relu"},
-        {"padding": "same", "dilation_rate": 2, "use_bias": False},
-        {"pointwise_regularizer": "l2", "depthwise_constraint": "unit_norm"},
+        (1, {"strides": 2, "padding": "same", "depth_multiplier": 2, "activation": "relu"}),
+        (2, {"padding": "same", "dilation_rate": 2, "use_bias": False}),
+        (2, {"pointwise_regularizer": "l2", "depthwise_constraint": "unit_norm"}),
     ],
 )
 def test_separable_conv(rank, kwargs):
@@ -113,7 +111,7 @@ def test_separable_conv(rank, kwargs):
     ],
 )
 def test_channels_first_equals_channels_last(name, rank, kwargs):
-    # Not every build of JAX convolves with channels first, so the last-channels layer is the oracle.
+    # Not every build of JAX convolves with channels first, so the other layer is the oracle.
     kwargs = {"kernel_size": 3, **kwargs}
     first = getattr(layers, name)(data_format="channels_first", **kwargs)
     last = getattr(layers, name)(data_format="channels_last", **kwargs)

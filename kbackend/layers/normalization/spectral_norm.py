@@ -43,7 +43,7 @@ class SpectralNormalization(Wrapper):
         own = "SpectralNormalization"
         self.power_iterations = positive_int(own, "power_iterations", power_iterations)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """Builds the layer inside, and makes the vector that the iteration starts from."""
         super().build(input_shape)
         self.input_spec = InputSpec(min_ndim=1, axes={-1: input_shape[-1]})
