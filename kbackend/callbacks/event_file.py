@@ -60,7 +60,7 @@ class EventFile:
 
     def _add(self, kind: str, name: str, value: Any, step: int) -> None:
         module = self._kinds[kind]
-        extra = {"converted_to_tensor": True} if kind in ("image", "text") else {}
+        extra = {"converted_to_tensor": True} if kind == "image" else {}
         metadata = module.create_summary_metadata(display_name=None, description="", **extra)
         summary = self._summaries.Summary()
         summary.value.add(tag=name, tensor=self._proto(value), metadata=metadata)
