@@ -7,6 +7,8 @@ _TARGETS: dict[str, str] = {
     # base
     "InputSpec": "kbackend.layers.input_spec:InputSpec",
     "Layer": "kbackend.layers.layer:Layer",
+    "deserialize": "kbackend.layers.serializing:deserialize",
+    "serialize": "kbackend.layers.serializing:serialize",
     # core
     "Dense": "kbackend.layers.core.dense:Dense",
     "EinsumDense": "kbackend.layers.core.einsum_dense:EinsumDense",
@@ -124,7 +126,7 @@ _TARGETS: dict[str, str] = {
     # attention
     "AdditiveAttention": "kbackend.layers.attention.additive_attention:AdditiveAttention",
     "Attention": "kbackend.layers.attention.attention:Attention",
-    "GroupQueryAttention": "kbackend.layers.attention.grouped_query_attention:GroupedQueryAttention",
+    "GroupQueryAttention": "kbackend.layers.attention.grouped_query_attention:GroupQueryAttention",
     "MultiHeadAttention": "kbackend.layers.attention.multi_head_attention:MultiHeadAttention",
     # regularization
     "ActivityRegularization": "kbackend.layers.regularization.activity_regularization:ActivityRegularization",

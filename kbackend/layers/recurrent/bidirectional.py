@@ -78,6 +78,10 @@ class Bidirectional(Layer):
         else:
             self.backward_layer = backward_layer
         self._check_pair()
+        if layer.return_sequences:
+            # Turned around, masked steps come first: what stands there must not depend on that.
+            self.forward_layer.zero_output_for_mask = True
+            self.backward_layer.zero_output_for_mask = True
         self._initial_weights = weights
         self.merge_mode = merge_mode
         self.stateful = layer.stateful
