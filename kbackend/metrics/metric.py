@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kbackend import initializers
+from kbackend.base import config
 from kbackend.base.naming import auto_name, to_snake_case
 from kbackend.core import lang
 from kbackend.state import dtype_policy
@@ -31,7 +32,8 @@ class Metric:
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = name or auto_name(to_snake_case(type(self).__name__))
-        self._dtype_policy = dtype_policy.get(dtype)
+        # A metric accumulates in floatx, whatever the layers' policy: 16 bits would stop counting.
+        self._dtype_policy = dtype_policy.get(config.floatx() if dtype is None else dtype)
         self._dtype = self._dtype_policy.compute_dtype
         self._variables: list[Variable] = []
         self._metrics: list[Metric] = []

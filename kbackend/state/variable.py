@@ -10,7 +10,7 @@ import numpy as np
 from kbackend.base import dtypes, shapes
 from kbackend.base.naming import auto_name
 from kbackend.core import lang, operators
-from kbackend.core.bind import Symbolic, abstract_maker, active_tapes
+from kbackend.core.bind import Symbolic, abstract_maker, abstract_values, active_tapes
 from kbackend.core.convert import Readable, to_tensor
 from kbackend.core.indexing import INDEXING
 from kbackend.core.tensor import Tensor
@@ -90,7 +90,9 @@ class Variable(Readable):
                 )
             dims = shapes.standardize_shape(shape, allow_unknown=False)
             wanted = dtypes.standardize_dtype(dtype)
-            value = to_tensor(initializer(dims, dtype=wanted), wanted)
+            # A layer may make its weights while shapes are being inferred; they have values.
+            with abstract_values(None):
+                value = to_tensor(initializer(dims, dtype=wanted), wanted)
             if value.shape != dims:
                 raise ValueError(
                     f"[Variable] the initializer of '{name}' returned a value of shape "
