@@ -57,6 +57,12 @@ class CallbackList(Callback):
     ) -> None:
         super().__init__()
         self.callbacks: list[Any] = [] if callbacks is None else tree.flatten(callbacks)
+        for callback in self.callbacks:
+            if not hasattr(callback, "set_model"):
+                raise ValueError(
+                    "[CallbackList] 'callbacks' must be instances of Callback. Received: "
+                    f"{callback!r} of type {type(callback).__name__}."
+                )
         if add_progbar and not any(isinstance(c, ProgbarLogger) for c in self.callbacks):
             self.callbacks.append(ProgbarLogger())
         self._history = next((c for c in self.callbacks if isinstance(c, History)), None)

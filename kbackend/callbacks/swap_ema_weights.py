@@ -13,7 +13,7 @@ class SwapEMAWeights(Callback):
     The optimizer must keep such averages (`use_ema=True`).
 
     Args:
-        swap_on_epoch: whether to exchange at the end of each epoch instead, until the next begins,
+        swap_on_epoch: whether to exchange at the end of each epoch as well, until the next begins,
             so that callbacks after this one save the averages.
 
     Example:
@@ -25,6 +25,7 @@ class SwapEMAWeights(Callback):
         super().__init__()
         self.swap_on_epoch = swap_on_epoch
         self._swapped = False
+        self._before = False
 
     def _swap(self, swapped: bool) -> None:
         """Exchanges if that is needed for the averages to be in use (or no longer)."""
@@ -72,20 +73,18 @@ class SwapEMAWeights(Callback):
 
     def on_test_begin(self, logs: Any = None) -> None:
         """To the averages."""
-        if not self.swap_on_epoch:
-            self._swap(True)
+        self._before = self._swapped
+        self._swap(True)
 
     def on_test_end(self, logs: Any = None) -> None:
-        """Back to the weights."""
-        if not self.swap_on_epoch:
-            self._swap(False)
+        """Back to what was in use before."""
+        self._swap(self._before)
 
     def on_predict_begin(self, logs: Any = None) -> None:
         """To the averages."""
-        if not self.swap_on_epoch:
-            self._swap(True)
+        self._before = self._swapped
+        self._swap(True)
 
     def on_predict_end(self, logs: Any = None) -> None:
-        """Back to the weights."""
-        if not self.swap_on_epoch:
-            self._swap(False)
+        """Back to what was in use before."""
+        self._swap(self._before)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kbackend.base import tree
+from kbackend.layers import pickling
 from kbackend.layers.tracking import Tracker, Unique
 from kbackend.metrics.metric import Metric
 from kbackend.state.seed import SeedGenerator
@@ -102,14 +103,12 @@ class StateHolder:
 
     @property
     def variables(self) -> list[Variable]:
-        """All state: weights, seed generators' and metrics' variables, of layers inside too."""
+        """Weights and seed generators' states, of layers inside too; no metrics' variables."""
         found = Unique()
         for layer in self._flatten_layers():
             found.extend(layer._trainable_variables)
             found.extend(layer._non_trainable_variables)
             found.extend(seed.state for seed in layer._seed_generators)
-            for metric in layer._metrics:
-                found.extend(metric.variables)
         return found.items
 
     @property
@@ -204,6 +203,9 @@ class StateHolder:
                 stack.extend(reversed(layer._layers))
 
     # ----- saving -----
+
+    def __reduce__(self) -> Any:
+        return pickling.reduce_object(self)
 
     def save_own_variables(self, store: Any) -> None:
         """Writes the layer's own weights into a mapping: "0", "1", ..."""

@@ -66,6 +66,11 @@ class CompileLoss:
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The total loss, or `None` if no output has one."""
+        if y_true is None:
+            raise ValueError(
+                f"[{self._model.name}] the compiled loss compares outputs with targets, and there "
+                "are none. Give 'y', or compile without a loss and use add_loss()."
+            )
         if self._losses is None:
             self._build(y_true, y_pred)
         losses = self._losses or []

@@ -21,7 +21,7 @@ def _is_metrics(value: Any) -> bool:
     )
 
 
-class CompileMetrics:
+class CompileMetrics(Metric):
     """Metrics, and weighted metrics, made from what `compile` was given.
 
     Args:
@@ -36,11 +36,13 @@ class CompileMetrics:
                 raise ValueError(
                     f"[compile] '{what}' must be a list or a dict. Received: {given!r}."
                 )
+        super().__init__(name="compile_metrics")
         self._given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
         self._model = model
         self._names: list[str] | None = None
         # One entry per metric: (name in the logs, metric, output, whether weights apply)
-        self._entries: list[tuple[str, Any, int, bool]] = []
+        self._entries: list[tuple[Any, Any, int, bool]] = []
+        self._used: dict[str, int] = {}
         for name in self._unknown_names():
             raise ValueError(f"[compile] no metric is called {name!r}.")
 
@@ -65,6 +67,16 @@ class CompileMetrics:
     def metrics(self) -> list[Any]:
         """The metrics made so far."""
         return [metric for _, metric, _, _ in self._entries]
+
+    @property
+    def variables(self) -> list[Any]:
+        """The variables of all of them."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    def reset_state(self) -> None:
+        """Sets all of them back."""
+        for metric in self.metrics:
+            metric.reset_state()
 
     def find(self, label: str) -> Any:
         """The metric that is called `label` in the logs, or `None`."""
@@ -91,9 +103,20 @@ class CompileMetrics:
                     if one is None or trues[i] is None:
                         continue
                     metric = self._make(one, trues[i], preds[i])
-                    label = metric.name if len(names) == 1 else f"{names[i]}_{metric.name}"
+                    output = "" if len(names) == 1 else f"{names[i]}_"
+                    label = self._label(f"{output}{metric.name}", weighted)
+                    if label is None:
+                        label = self._label(f"{output}weighted_{metric.name}", False)
                     self._entries.append((label, metric, i, weighted))
         self._names = names
+
+    def _label(self, name: str, must_be_new: bool) -> Any:
+        """`name`, numbered if other metrics have it; `None` if it must be new and is not."""
+        count = self._used.get(name, 0)
+        if count and must_be_new:
+            return None
+        self._used[name] = count + 1
+        return f"{name}_{count}" if count else name
 
     def _make(self, one: Any, y_true: Any, y_pred: Any) -> Metric:
         if isinstance(one, Metric):
@@ -142,9 +165,7 @@ class CompileMetrics:
             if isinstance(value, dict):
                 results.update(value)
             else:
-                # Two metrics of one name (one weighted) must not hide each other.
-                key = label if label not in results else f"{label}_{len(results)}"
-                results[key] = value
+                results[label] = value
         return results
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +19,7 @@ from kbackend.trainers.data import (
     class_weight_to_sample_weight,
     get_adapter,
     train_validation_split,
+    unpack_x_y_sample_weight,
 )
 
 
@@ -42,7 +45,7 @@ def as_floats(logs: Any) -> dict[str, Any]:
             return float(array) if array.size == 1 else array
         return value
 
-    return {key: convert(value) for key, value in dict(logs).items()}
+    return {key: convert(logs[key]) for key in sorted(logs)}
 
 
 def single_batch(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
@@ -103,6 +106,7 @@ def fit(
         (x, y, sample_weight), validation_data = train_validation_split(
             (x, y, sample_weight), validation_split
         )
+    _check_frequency(validation_freq)
     limit = flags.max_epochs()
     epochs = epochs if limit is None else min(epochs, initial_epoch + limit)
     adapter = get_adapter(
@@ -122,13 +126,21 @@ def fit(
         steps=passes.num_batches,
     )  # fmt: skip
     model.stop_training = False
+    model._initial_epoch = None
     logs: dict[str, Any] = {}
-    hooks.on_train_begin()
+    first = _built_on_first_batch(model, passes)
     try:
+        hooks.on_train_begin()
+        if model._initial_epoch is not None:
+            # A callback has restored an earlier training, and says how far it was.
+            initial_epoch = model._initial_epoch
+            passes.close()
+            first, passes = None, Epochs(adapter, passes.steps_per_epoch, initial_epoch)
         for epoch in range(initial_epoch, epochs):
             model.reset_metrics()
             hooks.on_epoch_begin(epoch)
-            step_logs = _train_epoch(model, passes, hooks)
+            step_logs = _train_epoch(model, first or passes.epoch(), hooks)
+            first = None
             logs = as_floats(step_logs)
             if validation is not None and _validate_now(epoch, validation_freq):
                 found = evaluate(
@@ -156,12 +168,36 @@ def _limited(steps: int | None, adapter: Any) -> int | None:
     return limit if known is None else min(limit, known)
 
 
-def _train_epoch(model: Any, passes: Epochs, hooks: CallbackList) -> Any:
+def _built_on_first_batch(model: Any, passes: Epochs) -> Any:
+    """Builds model and optimizer, so that callbacks find weights when training begins.
+
+    Returns:
+        The first epoch, if its first batch had to be looked at; else `None`.
+    """
+    epoch = None
+    if not model.built:
+        steps = passes.epoch()
+        start = next(steps, None)
+        epoch = itertools.chain(() if start is None else (start,), steps)
+        if start is not None:
+            x, _, _ = unpack_x_y_sample_weight(start[1])
+            # A model that can't be built on shapes alone is built by its first step.
+            with contextlib.suppress(Exception):
+                model.build(tree.map_structure(lambda leaf: (None, *leaf.shape[1:]), x))
+    optimizer = model.optimizer
+    if not getattr(optimizer, "built", True) and all(
+        layer.built for layer in model._flatten_layers()
+    ):
+        optimizer.build(model.trainable_variables)
+    return epoch
+
+
+def _train_epoch(model: Any, steps: Iterable[tuple[int, Any]], hooks: CallbackList) -> Any:
     """One epoch; returns the logs of its last step."""
     stride = model.steps_per_execution
     logs: Any = {}
     pending = 0
-    for step, batch in passes.epoch():
+    for step, batch in steps:
         if pending == 0:
             hooks.on_train_batch_begin(step)
         logs = _check_logs(model.train_step(to_device(batch)))
@@ -186,6 +222,14 @@ def _validation_parts(validation_data: Any) -> tuple[Any, Any, Any]:
         parts = (*validation_data, None, None)
         return parts[0], parts[1], parts[2]
     return validation_data, None, None
+
+
+def _check_frequency(freq: Any) -> None:
+    if not isinstance(freq, Iterable) and freq < 1:
+        raise ValueError(
+            "[fit] 'validation_freq' must be a positive integer, or a list of epochs. Received: "
+            f"validation_freq={freq!r}."
+        )
 
 
 def _validate_now(epoch: int, freq: Any) -> bool:
@@ -216,9 +260,15 @@ def evaluate(
     hooks.on_test_begin()
     logs: Any = {}
     try:
+        pending, stride = 0, model.steps_per_execution
         for step, batch in passes.epoch():
-            hooks.on_test_batch_begin(step)
+            if pending == 0:
+                hooks.on_test_batch_begin(step)
             logs = _check_logs(model.test_step(to_device(batch)))
+            pending = (pending + 1) % stride
+            if pending == 0:
+                hooks.on_test_batch_end(step, logs)
+        if pending:
             hooks.on_test_batch_end(step, logs)
     finally:
         passes.close()
@@ -246,10 +296,16 @@ def predict(
     hooks.on_predict_begin()
     outputs: list[Any] = []
     try:
+        pending, stride = 0, model.steps_per_execution
         for step, batch in passes.epoch():
-            hooks.on_predict_batch_begin(step)
+            if pending == 0:
+                hooks.on_predict_batch_begin(step)
             out = model.predict_step(to_device(batch))
             outputs.append(tree.map_structure(np.asarray, out))
+            pending = (pending + 1) % stride
+            if pending == 0:
+                hooks.on_predict_batch_end(step, {"outputs": out})
+        if pending:
             hooks.on_predict_batch_end(step, {"outputs": out})
     finally:
         passes.close()

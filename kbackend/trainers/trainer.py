@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,17 +27,25 @@ class Trainer:
     """
 
     def __init__(self) -> None:
-        self.compiled = False
         self.stop_training = False
-        self.optimizer: Any = None
-        self.loss: Any = None
-        self.steps_per_execution = 1
-        self.run_eagerly = False
-        self.jit_compile: Any = "auto"
-        self._compile_loss: CompileLoss | None = None
-        self._compile_metrics: CompileMetrics | None = None
-        self._loss_tracker: Any = None
-        self._compile_arguments: dict[str, Any] | None = None
+        # What compile() makes is no state of the layer: it is set past the layer's tracking.
+        self.__dict__.update(
+            compiled=False,
+            optimizer=None,
+            loss=None,
+            steps_per_execution=1,
+            run_eagerly=False,
+            jit_compile="auto",
+            _compile_loss=None,
+            _compile_metrics=None,
+            _loss_tracker=None,
+            _compile_arguments=None,
+            _initial_epoch=None,
+        )
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def compile(
         self,
@@ -83,41 +92,57 @@ class Trainer:
         )
         if (
             auto_scale_loss
-            and self.dtype_policy.name == "mixed_float16"  # type: ignore[attr-defined]
+            and self.dtype_policy.name == "mixed_float16"
             and made is not None
             and not isinstance(made, optimizers.LossScaleOptimizer)
         ):
             made = optimizers.LossScaleOptimizer(made, name="loss_scale_optimizer")
-        self.optimizer = made
-        self.loss = loss
-        self._compile_loss = compile_loss
-        self._compile_metrics = compile_metrics
-        self._loss_tracker = Mean(name="loss")
-        self.run_eagerly = run_eagerly
-        self.jit_compile = jit_compile
-        self.steps_per_execution = steps_per_execution
+        if run_eagerly and jit_compile is True:
+            warnings.warn(
+                "[compile] steps that run eagerly are not compiled: 'jit_compile' is switched off. "
+                "Received: run_eagerly=True, jit_compile=True.",
+                stacklevel=2,
+            )
+            jit_compile = False
         self.stop_training = False
-        self._compile_arguments = arguments
-        self.compiled = True
+        self.__dict__.update(
+            compiled=True,
+            optimizer=made,
+            loss=loss,
+            steps_per_execution=steps_per_execution,
+            run_eagerly=run_eagerly,
+            jit_compile=jit_compile,
+            _compile_loss=compile_loss,
+            _compile_metrics=compile_metrics,
+            _loss_tracker=Mean(name="loss"),
+            _compile_arguments=arguments,
+        )
 
     # ----- metrics -----
 
     @property
     def metrics(self) -> list[Any]:
-        """The loss's mean, the compiled metrics, and those of the layers."""
-        found = [] if self._loss_tracker is None else [self._loss_tracker]
-        for layer in self._flatten_layers():  # type: ignore[attr-defined]
+        """The loss's mean, the compiled metrics (as one), outputs' losses, and layers' metrics."""
+        found: list[Any] = []
+        if self.compiled:
+            found.append(self._loss_tracker)
+            if self._compile_metrics is not None:
+                found.append(self._compile_metrics)
+            if self._compile_loss is not None:
+                found.extend(self._compile_loss.metrics)
+        for layer in self._flatten_layers():
             found.extend(m for m in layer._metrics if not any(m is known for known in found))
-        if self._compile_metrics is not None:
-            found.extend(self._compile_metrics.metrics)
-        if self._compile_loss is not None:
-            found.extend(self._compile_loss.metrics)
         return found
 
     @property
     def metrics_names(self) -> list[str]:
-        """Names of the metrics."""
+        """Names of `metrics`."""
         return [metric.name for metric in self.metrics]
+
+    @property
+    def metrics_variables(self) -> list[Any]:
+        """Variables of all metrics."""
+        return [variable for metric in self.metrics for variable in metric.variables]
 
     def find_metric(self, name: str) -> Any:
         """The metric with that name in the logs, or `None`."""
@@ -135,18 +160,12 @@ class Trainer:
     def get_metrics_result(self) -> dict[str, Any]:
         """Name -> value so far of each metric."""
         results: dict[str, Any] = {}
-        compiled = self._compile_metrics
-        by_hand = set() if compiled is None else {id(metric) for metric in compiled.metrics}
         for metric in self.metrics:
-            if id(metric) in by_hand:
-                continue
             value = metric.result()
             if isinstance(value, dict):
                 results.update(value)
             else:
                 results[metric.name] = value
-        if compiled is not None:
-            results.update(compiled.result())
         return results
 
     # ----- one batch -----
@@ -174,7 +193,7 @@ class Trainer:
         total = None
         if self._compile_loss is not None:
             total = self._compile_loss(y, y_pred, sample_weight)
-        for loss in self.losses:  # type: ignore[attr-defined]
+        for loss in self.losses:
             loss = operators.add(loss, 0.0) if loss.dtype == "bool" else loss
             if loss.shape:
                 loss = lang.reduce_sum(loss, tuple(range(len(loss.shape))))
@@ -182,7 +201,7 @@ class Trainer:
         if total is None:
             if training:
                 raise ValueError(
-                    f"[{self.name}] there is no loss to minimize. Give one to compile(loss=...), or "  # type: ignore[attr-defined]
+                    f"[{self.name}] there is no loss to minimize. Give one to compile(loss=...), or "
                     "add one in a layer with add_loss()."
                 )
             return lang.zeros((), "float32")
@@ -209,7 +228,7 @@ class Trainer:
         self._loss_tracker.update_state(loss, sample_weight=weight)
 
     def _forward(self, x: Any, training: bool) -> Any:
-        if self._call_signature.has_training:  # type: ignore[attr-defined]
+        if self._call_signature.has_training:
             return self(x, training=training)  # type: ignore[operator]
         return self(x)  # type: ignore[operator]
 
@@ -227,7 +246,7 @@ class Trainer:
             y_pred = self._forward(x, training=True)
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
             scaled = self.optimizer.scale_loss(loss)
-        weights = self.trainable_weights  # type: ignore[attr-defined]
+        weights = self.trainable_weights
         gradients = tape.gradient(scaled, weights)
         self._track_loss(loss, x)
         if weights:
@@ -341,7 +360,7 @@ class Trainer:
             self, x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight,
             steps=steps, callbacks=callbacks,
         )  # fmt: skip
-        return logs if return_dict else _as_list(logs)
+        return logs if return_dict else self._in_order(logs)
 
     def predict(
         self,
@@ -374,7 +393,7 @@ class Trainer:
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """One training step on one batch; returns the loss and the metrics so far.
+        """One training step on one batch; returns the loss and the metrics of this batch.
 
         Args:
             x: inputs of the batch.
@@ -385,35 +404,43 @@ class Trainer:
         """
         self._check_compiled("train_on_batch")
         data = loops.single_batch(x, y, sample_weight, class_weight)
+        self.reset_metrics()
         logs = loops.as_floats(self.train_step(data))
-        return logs if return_dict else _as_list(logs)
+        return logs if return_dict else self._in_order(logs)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """The loss and the metrics so far, after one batch without training."""
+        """The loss and the metrics of one batch, without training."""
         self._check_compiled("test_on_batch")
-        logs = loops.as_floats(self.test_step(loops.single_batch(x, y, sample_weight, None)))
-        return logs if return_dict else _as_list(logs)
+        data = loops.single_batch(x, y, sample_weight, None)
+        self.reset_metrics()
+        logs = loops.as_floats(self.test_step(data))
+        return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         data = (tree.map_structure(to_tensor, x),)
         return tree.map_structure(lambda t: np.array(t), self.predict_step(data))
 
+    def _in_order(self, logs: dict[str, Any]) -> Any:
+        """The values of the logs in the metrics' order, the others behind them; one value alone."""
+        names: list[str] = []
+        for metric in self.metrics:
+            inner = metric.metrics if metric is self._compile_metrics else (metric,)
+            names.extend(one.name for one in inner)
+        known = [logs[name] for name in names if name in logs]
+        others = [logs[key] for key in sorted(logs) if key not in names]
+        values = known + others
+        return values[0] if len(values) == 1 else values
+
     def _check_compiled(self, method: str) -> None:
         if not self.compiled:
             raise ValueError(
-                f"[{self.name}] call compile() before {method}()."  # type: ignore[attr-defined]
+                f"[{self.name}] call compile() before {method}()."
             )
         if method in ("fit", "train_on_batch") and self.optimizer is None:
             raise ValueError(
-                f"[{self.name}] {method}() needs an optimizer. compile(optimizer=None) only allows "  # type: ignore[attr-defined]
+                f"[{self.name}] {method}() needs an optimizer. compile(optimizer=None) only allows "
                 "evaluation."
             )
-
-
-def _as_list(logs: dict[str, Any]) -> Any:
-    """The loss alone, or a list that begins with it."""
-    values = [logs[key] for key in sorted(logs, key=lambda key: key != "loss")]
-    return values[0] if len(values) == 1 else values
