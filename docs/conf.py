@@ -19,11 +19,14 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
 # In docstrings single backticks mark code.
 default_role = "code"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_custom_sections = ["Reference", "References"]
+napoleon_custom_sections = ["Reference", "References", ("Call arguments", "params_style")]
+# "Attributes:" of a dataclass would otherwise describe its fields a second time.
+napoleon_use_ivar = True
 autodoc_typehints = "signature"
 # The same object is shown in every namespace that hands it out.
 autodoc_default_options = {"members": True, "imported-members": True, "undoc-members": False}
