@@ -38,7 +38,7 @@ class Reshape(Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        """The inputs in the shape (batch, *target_shape)."""
+        """The inputs in the shape `(batch, *target_shape)`."""
         shape, target = inputs.shape, self.target_shape
         sample = shape[1:]
         if None in sample:

@@ -350,7 +350,7 @@ def isclose(
         equal_nan: whether NaN counts as equal to NaN.
 
     Returns:
-        bool tensor: |x1 - x2| <= atol + rtol * |x2|, or both infinite of one sign.
+        bool tensor: `|x1 - x2| <= atol + rtol * |x2|`, or both infinite of one sign.
 
     Example:
         >>> isclose([1.0, 2.0], [1.0 + 1e-7, 2.1]).tolist()
