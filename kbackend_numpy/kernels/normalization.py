@@ -11,7 +11,7 @@ merged by the formula of T. F. Chan et al. (1979), which loses no digits when th
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from math import prod
 from typing import Any, NamedTuple
 
@@ -33,51 +33,66 @@ class _Matrix(NamedTuple):
 
     Attributes:
         order: the permutation of dimensions that leads to the order of memory.
+        back: the permutation that leads back.
         by_rows: whether each row has its own statistics; else each column.
         rows: number of rows.
         columns: number of columns.
+        row: the shape, like x, of a parameter that is a row of the matrix.
+        sorted: whether such a parameter's elements are in the order of the matrix.
     """
 
     order: Ints
+    back: Ints
     by_rows: bool
     rows: int
     columns: int
+    row: Ints
+    sorted: bool
 
     def view(self, array: Array) -> Array:
         """An array like x as the matrix."""
         moved = np.ascontiguousarray(array.transpose(self.order))
         return moved.reshape(self.rows, self.columns)
 
-    def back(self, matrix: Array, shape: Ints) -> Array:
-        """A matrix as an array like x."""
-        moved = matrix.reshape([shape[i] for i in self.order])
-        return moved.transpose(np.argsort(self.order))
+    def unview(self, matrix: Array, shape: Ints) -> Array:
+        """A matrix as an array of a shape like x's."""
+        return matrix.reshape([shape[i] for i in self.order]).transpose(self.back)
+
+
+@lru_cache(maxsize=1024)
+def _layout(shape: Ints, strides: Ints | None, axes: Ints) -> _Matrix | None:
+    """The matrix for a shape; `strides` are `None` for a contiguous array."""
+    size = prod(shape)
+    if size == 0:
+        return None
+    order = tuple(range(len(shape)))
+    if strides is not None:
+        order = tuple(sorted(order, key=lambda i: -strides[i]))
+    # Dimensions of size 1 may stand anywhere.
+    over = [i for i, axis in enumerate(order) if axis in axes and shape[axis] != 1]
+    kept = [i for i, axis in enumerate(order) if axis not in axes and shape[axis] != 1]
+    columns = prod(shape[axis] for axis in axes)
+    if not kept or (over and max(kept) < min(over)):
+        by_rows = True
+    elif not over or max(over) < min(kept):
+        by_rows, columns = False, size // columns
+    else:
+        return None
+    inner = [axis for axis in order if (axis in axes) == by_rows and shape[axis] != 1]
+    row = tuple(d if i in inner else 1 for i, d in enumerate(shape))
+    back = tuple(order.index(i) for i in range(len(shape)))
+    return _Matrix(order, back, by_rows, size // columns, columns, row, inner == sorted(inner))
 
 
 def _matrix(x: Array, axes: Ints, affine: tuple[Array, ...]) -> _Matrix | None:
     """The matrix that x is, or `None` if its layout, or a parameter's, has no fast kernel."""
-    ndim = x.ndim
-    if x.size == 0 or x.dtype.char not in "fd" or any(p.dtype != x.dtype for p in affine):
+    matrix = _layout(x.shape, None if x.flags.c_contiguous else x.strides, axes)
+    if matrix is None:
         return None
-    order = tuple(range(ndim))
-    if not x.flags.c_contiguous:
-        order = tuple(sorted(order, key=lambda i: -x.strides[i]))
-    # Dimensions of size 1 may stand anywhere.
-    over = [i for i, axis in enumerate(order) if axis in axes and x.shape[axis] != 1]
-    kept = [i for i, axis in enumerate(order) if axis not in axes and x.shape[axis] != 1]
-    columns = prod(x.shape[axis] for axis in axes)
-    if not kept or (over and max(kept) < min(over)):
-        by_rows = True
-    elif not over or max(over) < min(kept):
-        by_rows, columns = False, x.size // columns
-    else:
-        return None
-    # A parameter must be a row of the matrix, in the same order of dimensions.
-    inner = [axis for axis in order if (axis in axes) == by_rows and x.shape[axis] != 1]
-    row = tuple(d if i in inner else 1 for i, d in enumerate(x.shape))
-    if any(p.shape != row for p in affine) or (affine and inner != sorted(inner)):
-        return None
-    return _Matrix(order, by_rows, x.size // columns, columns)
+    for p in affine:
+        if p.shape != matrix.row or p.dtype != x.dtype or not matrix.sorted:
+            return None
+    return matrix
 
 
 def _blocks(matrix: Array) -> list[slice]:
@@ -97,6 +112,11 @@ def _joined(rows: int, columns: int) -> int:
 def _fold(wide: Array, count: int) -> Array:
     """Sums over `count` joined rows as sums of single rows."""
     return wide if count == 1 else wide.reshape(count, -1).sum(0)
+
+
+def _tile(row: Array, count: int) -> Array:
+    """A parameter of single rows for `count` joined rows."""
+    return row if count == 1 else np.tile(row, count)
 
 
 # ----- each row by its own statistics -----
@@ -172,7 +192,7 @@ def _column_moments(x: Array) -> Any:
         block = wide[at]
         one, n = ones[: len(block)], len(block) * count
         m = _fold(one @ block, count) / n
-        c = np.subtract(block, np.tile(m, count), out=scratch[: len(block)])
+        c = np.subtract(block, _tile(m, count), out=scratch[: len(block)])
         # The sum's rounding shows in what is left of it.
         left = _fold(one @ c, count) / n
         m += left
@@ -190,8 +210,8 @@ def _apply_columns(x: Array, mean: Array, factor: Array, offset: Array) -> Array
     rows, columns = x.shape
     count = _joined(rows, columns)
     wide = x.reshape(rows // count, columns * count)
-    mean, factor = np.tile(mean, count), np.tile(factor, count)
-    offset = None if offset is None else np.tile(offset, count)
+    mean, factor = _tile(mean, count), _tile(factor, count)
+    offset = None if offset is None else _tile(offset, count)
     y = np.empty_like(wide)
     for at in _blocks(wide):
         out = np.subtract(wide[at], mean, out=y[at])
@@ -221,7 +241,7 @@ def _standardize_columns_grad(
     wide, given = (v.reshape(rows // count, columns * count) for v in (x, g))
     blocks = _blocks(wide)
     ones, scratch = np.ones(blocks[0].stop, x.dtype), np.empty_like(wide[blocks[0]])
-    middle = np.tile(mean, count)
+    middle = _tile(mean, count)
     total, along = np.zeros_like(middle), np.zeros_like(middle)
     for at in blocks:
         one, gs = ones[: at.stop - at.start], given[at]
@@ -234,9 +254,9 @@ def _standardize_columns_grad(
     dx = None
     if needs_x:
         factor = inverse if scale is None else inverse * scale
-        slope = np.tile((2 * g_variance - along * factor * (inverse * inverse)) / rows, count)
-        level = np.tile((g_mean - factor * total) / rows, count)
-        factor = np.tile(factor, count)
+        slope = _tile((2 * g_variance - along * factor * (inverse * inverse)) / rows, count)
+        level = _tile((g_mean - factor * total) / rows, count)
+        factor = _tile(factor, count)
         dx = np.empty_like(wide)
         for at in blocks:
             out = np.multiply(given[at], factor, out=dx[at])
@@ -332,8 +352,8 @@ def standardize(
     run = _standardize_rows if matrix.by_rows else _standardize_columns
     y, mean, variance = run(matrix.view(x), _flat(scale), _flat(offset), epsilon)
     shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
-    mean, variance = matrix.back(mean, shape), matrix.back(variance, shape)
-    return matrix.back(y, x.shape), mean, variance
+    mean, variance = matrix.unview(mean, shape), matrix.unview(variance, shape)
+    return matrix.unview(y, x.shape), mean, variance
 
 
 @_wide
@@ -346,13 +366,12 @@ def standardize_grad(
     epsilon = x.dtype.type(epsilon)
     factors = scale[0] if scale else None
     matrix = _matrix(x, axes, scale)
-    if matrix is not None:
+    if matrix is not None and (scale_over is not None or offset_over is not None):
         # What the parameters' gradients are summed over tells whether they are rows, too.
-        inner = [i for i, d in enumerate(x.shape) if d != 1 and (i in axes) == matrix.by_rows]
-        summed = tuple(i for i, d in enumerate(x.shape) if d != 1 and i not in inner)
-        if any(over is not None and over != summed for over in (scale_over, offset_over)):
+        summed = tuple(i for i, d in enumerate(x.shape) if d != matrix.row[i])
+        if scale_over not in (None, summed) or offset_over not in (None, summed):
             matrix = None
-        elif [i for i in matrix.order if i in inner] != inner:
+        elif not matrix.sorted:
             matrix = None
     if matrix is None:
         return tuple(
@@ -367,9 +386,8 @@ def standardize_grad(
         matrix.view(g), small[0], small[1], matrix.view(x), small[2], small[3], _flat(factors),
         epsilon, needs_x, scale_over is not None, offset_over is not None,
     )  # fmt: skip
-    row = tuple(d if i in inner else 1 for i, d in enumerate(x.shape))
-    found = [] if dx is None else [matrix.back(dx, x.shape)]
-    found += [v.reshape(row) for v in (d_scale, d_offset) if v is not None]
+    found = [] if dx is None else [matrix.unview(dx, x.shape)]
+    found += [v.reshape(matrix.row) for v in (d_scale, d_offset) if v is not None]
     return tuple(found)
 
 
@@ -387,7 +405,7 @@ def batch_normalization(
     matrix = _matrix(x, axes, (mean, factor, *affine)) if len(axes) < x.ndim else None
     if matrix is not None and not matrix.by_rows:
         y = _apply_columns(matrix.view(x), _flat(mean), _flat(factor), _flat(offset))
-        return matrix.back(y, x.shape)
+        return matrix.unview(y, x.shape)
     y = x - mean
     y *= factor
     if offset is not None:
@@ -417,7 +435,7 @@ def rms_normalization(x: Array, *scale: Array, axes: Ints, epsilon: float) -> An
         if factors is not None:
             out *= factors
     kept = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
-    return matrix.back(y, x.shape), matrix.back(inverse, kept)
+    return matrix.unview(y, x.shape), matrix.unview(inverse, kept)
 
 
 @_wide
@@ -448,7 +466,7 @@ def rms_normalization_grad(
         matrix.view(g), matrix.view(x), small[0], small[1], small[2],
         _flat(scale[0]) if scale else None, needs_x, scale_over is not None,
     )  # fmt: skip
-    found = [] if dx is None else [matrix.back(dx, x.shape)]
+    found = [] if dx is None else [matrix.unview(dx, x.shape)]
     return (*found, d_scale.reshape(scale[0].shape)) if d_scale is not None else tuple(found)
 
 
