@@ -100,8 +100,11 @@ def not_recording(*recorders: Recorder) -> Iterator[None]:
 
 
 @contextmanager
-def abstract_values(maker: Callable[[Aval], Any]) -> Iterator[None]:
-    """Lets creation ops with unknown dimensions succeed, with `maker` making their results."""
+def abstract_values(maker: Callable[[Aval], Any] | None) -> Iterator[None]:
+    """Lets creation ops with unknown dimensions succeed, with `maker` making their results.
+
+    `None` ends that: inside, results have values again.
+    """
     token = _abstract.set(maker)
     try:
         yield

@@ -219,7 +219,28 @@ class Layer(StateHolder, Operation):
                 self.build(**named)
             else:
                 self.build(next(iter(shapes_of.values())))
+        elif self._layers and self._build_shapes is None:
+            # The layers inside are built when they are called: from these shapes, when loaded.
+            self._build_shapes = shapes_of or None
         self.built = True
+
+    def _build_by_call(self, *shapes: Any, **named: Any) -> None:
+        """Builds the layers inside by a call on symbolic inputs of the given shapes."""
+        made = [symbols_of(tree.lists_to_tuples(s), self.input_dtype) for s in shapes]
+        keywords = {
+            name.removesuffix("_shape"): symbols_of(tree.lists_to_tuples(s), self.input_dtype)
+            for name, s in named.items()
+        }
+        self.built = True
+        try:
+            infer_spec(self, *made, **keywords)
+        except Exception as error:
+            self.built = False
+            raise ValueError(
+                f"[{self.name}] call() can't be run on inputs of the shape(s) "
+                f"{shapes or named}: {error} Call it on data instead, or define build()."
+            ) from error
+        self._build_shapes = named or {"input_shape": shapes[0]}
 
     def get_build_config(self) -> dict[str, Any] | None:
         """The shapes that the layer was built with, or `None`."""
@@ -234,7 +255,12 @@ class Layer(StateHolder, Operation):
         """Builds from `get_build_config`'s answer."""
         if not config:
             return
-        if "input_shape" in config:
+        if getattr(type(self).build, "_inherited", False) and self._layers:
+            if "input_shape" in config:
+                self._build_by_call(config["input_shape"])
+            elif "shapes_dict" in config:
+                self._build_by_call(**config["shapes_dict"])
+        elif "input_shape" in config:
             self.build(tree.lists_to_tuples(config["input_shape"]))
         elif "shapes_dict" in config:
             self.build(**{k: tree.lists_to_tuples(v) for k, v in config["shapes_dict"].items()})

@@ -17,7 +17,6 @@ from kbackend.ops.node import Node
 _Place = tuple[str, int, int]
 
 
-
 def is_graph(model: Any) -> bool:
     """Whether a model has a graph, and is no stack of layers."""
     return getattr(model, "_function", None) is not None and not hasattr(model, "_stack")

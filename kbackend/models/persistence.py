@@ -9,11 +9,9 @@ from typing import Any
 
 from kbackend.base import tree
 from kbackend.base.serialization import deserialize, object_sharing_scope, serialize
-from kbackend.layers.call_spec import symbols_of
 from kbackend.layers.layer import Layer
 from kbackend.models.graph_config import graph_config, is_graph_config, read_graph
 from kbackend.models.summary import print_summary
-from kbackend.ops.keras_tensor import infer_spec
 from kbackend.saving.model_file import save_model
 from kbackend.saving.model_weights import load_weights, save_weights
 from kbackend.trainers.trainer import Trainer
@@ -84,28 +82,9 @@ class Persistence:
         """
         if self.built or input_shape is None:  # type: ignore[has-type]
             return
-        shape = tree.lists_to_tuples(input_shape)
-        self.built = True
-        try:
-            infer_spec(self, symbols_of(shape, self.input_dtype))  # type: ignore[arg-type, attr-defined]
-        except Exception as error:
-            self.built = False
-            raise ValueError(
-                f"[{self.name}] call() can't be run on inputs of shape {input_shape}: {error} "  # type: ignore[attr-defined]
-                "Call the model on data instead, or define build()."
-            ) from error
-        self._build_shapes = {"input_shape": shape}
+        self._build_by_call(tree.lists_to_tuples(input_shape))  # type: ignore[attr-defined]
 
     build._inherited = True  # type: ignore[attr-defined]
-
-    def _build_for(self, bound: dict[str, Any]) -> None:
-        Layer._build_for(self, bound)  # type: ignore[arg-type]
-        if self._build_shapes is None and bound:
-            first = next(iter(bound.values()))
-            if all(hasattr(leaf, "shape") for leaf in tree.iter_leaves(first)):
-                self._build_shapes = {
-                    "input_shape": tree.map_structure(lambda x: tuple(x.shape), first)
-                }
 
     # ----- how it was compiled -----
 

@@ -30,6 +30,7 @@ class _Place:
     height: float
     x: float = 0.0
     y: float = 0.0
+    depth: float = 0.0  # of its row
 
 
 def draw(diagram: Diagram, path: Path, rankdir: str, dpi: float) -> None:
@@ -135,6 +136,7 @@ class _Layout:
             depth = max(self._extent(key)[1] for key in row)
             for key in row:
                 self.places[key].y = along + depth / 2
+                self.places[key].depth = depth
             along += depth + _GAP_ALONG
         # All rows are centred on the widest.
         widest = max(self._row_width(row) for row in rows)
@@ -209,24 +211,24 @@ def _draw_box(axes: Any, place: _Place, centre: tuple[float, float]) -> None:
         )  # fmt: skip
     if len(lines) > 1:
         level = bottom + place.height - 0.08 - _LINE
-        axes.plot(
-            [left, left + place.width], [level, level], color="#33425b", lw=0.6, zorder=4
-        )
+        axes.plot([left, left + place.width], [level, level], color="#33425b", lw=0.6, zorder=4)
 
 
 def _draw_arrow(axes: Any, chain: list[_Place], at: Any, rankdir: str) -> None:
-    points = [at(place) for place in chain]
-    x, y = points[0]
     first, last = chain[0], chain[-1]
     across = rankdir in ("LR", "RL")
     sign = 1 if rankdir in ("BT", "LR") else -1
-    # From the far edge of the first box to the near edge of the last.
-    if across:
-        points[0] = (x + sign * first.width / 2, y)
-        points[-1] = (points[-1][0] - sign * last.width / 2, points[-1][1])
-    else:
-        points[0] = (x, y + sign * first.height / 2)
-        points[-1] = (points[-1][0], points[-1][1] - sign * last.height / 2)
+
+    def beside(place: _Place, distance: float) -> tuple[float, float]:
+        """A point so far before or after the centre of a place, in the direction of the arrow."""
+        x, y = at(place)
+        return (x + sign * distance, y) if across else (x, y + sign * distance)
+
+    # From the far edge of the first box to the near edge of the last, and straight through rows.
+    points = [beside(first, (first.width if across else first.height) / 2)]
+    for place in chain[1:-1]:
+        points += [beside(place, -place.depth / 2), beside(place, place.depth / 2)]
+    points.append(beside(last, -(last.width if across else last.height) / 2))
     if len(points) > 2:
         axes.plot(
             [p[0] for p in points[:-1]], [p[1] for p in points[:-1]], color="#5b6b86", lw=1.0,
