@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from kbackend.base import shapes
@@ -46,14 +47,28 @@ def _groups(x: Any, w: Any, name: str) -> int:
     return int(channels // inner)
 
 
-def _convolve(
-    x: Any, w: Any, strides: Any, padding: Any, dilation_rate: Any, groups: int, name: str
-) -> Any:
-    n = len(x.shape) - 2
+@lru_cache(maxsize=512)
+def _geometry(
+    space: Any, window: Any, strides: Any, padding: Any, dilation_rate: Any, name: str
+) -> tuple[Any, Pads, Any]:
+    """Strides, padding and dilation of a convolution, checked."""
+    n = len(space)
     steps = per_dimension(strides, n, "strides", name)
     dilation = per_dimension(dilation_rate, n, "dilation_rate", name)
     kind = padding_name(padding, name, ("valid", "same", "causal"))
-    pads = shapes.window_padding(kind, x.shape[1:-1], w.shape[:-2], steps, dilation)
+    return steps, shapes.window_padding(kind, space, window, steps, dilation), dilation
+
+
+def _convolve(
+    x: Any, w: Any, strides: Any, padding: Any, dilation_rate: Any, groups: int, name: str
+) -> Any:
+    if strides.__class__ is list:
+        strides = tuple(strides)
+    if dilation_rate.__class__ is list:
+        dilation_rate = tuple(dilation_rate)
+    steps, pads, dilation = _geometry(
+        tuple(x.shape[1:-1]), tuple(w.shape[:-2]), strides, padding, dilation_rate, name
+    )
     return lang.conv(x, w, strides=steps, padding=pads, dilation=dilation, groups=groups)
 
 

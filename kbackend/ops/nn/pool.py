@@ -28,12 +28,22 @@ def _windows(
     x: Any, pool_size: Any, strides: Any, padding: Any, name: str
 ) -> tuple[Ints, Ints, tuple[tuple[int, int], ...]]:
     """Window, strides and padding for x with channels last."""
-    n = len(x.shape) - 2
+    if pool_size.__class__ is list:
+        pool_size = tuple(pool_size)
+    if strides.__class__ is list:
+        strides = tuple(strides)
+    return _geometry(tuple(x.shape[1:-1]), pool_size, strides, padding, name)
+
+
+@lru_cache(maxsize=512)
+def _geometry(
+    space: Any, pool_size: Any, strides: Any, padding: Any, name: str
+) -> tuple[Ints, Ints, tuple[tuple[int, int], ...]]:
+    n = len(space)
     window = per_dimension(pool_size, n, "pool_size", name)
     steps = window if strides is None else per_dimension(strides, n, "strides", name)
     kind = padding_name(padding, name)
-    pads = shapes.window_padding(kind, x.shape[1:-1], window, steps, (1,) * n)
-    return window, steps, pads
+    return window, steps, shapes.window_padding(kind, space, window, steps, (1,) * n)
 
 
 def _check_rank(x: Any, name: str) -> None:
