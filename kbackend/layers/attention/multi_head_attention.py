@@ -295,10 +295,6 @@ class MultiHeadAttention(Heads):
         dropped = self._dropout_layer(weights, training=training) if self._dropout > 0 else weights
         return ops.einsum(self._combine_equation, dropped, v), weights
 
-    def compute_mask(self, query: Any, value: Any, query_mask: Any = None, **kwargs: Any) -> Any:
-        """The query's mask."""
-        return query_mask
-
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         config: dict[str, Any] = {
