@@ -77,7 +77,9 @@ def test_weights_files_have_the_same_groups(build, tmp_path):
         build(k).save_weights(path)
         with h5py.File(path) as file:
             found = {}
-            file.visititems(lambda name, x, found=found: found.update({name: getattr(x, "shape", None)}))
+            file.visititems(
+                lambda name, x, found=found: found.update({name: getattr(x, "shape", None)})
+            )
         groups.append(found)
     theirs, ours = groups
     # Seeds are kept here, and ignored there.

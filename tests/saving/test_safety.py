@@ -101,7 +101,12 @@ def test_a_config_that_is_no_json_object_is_refused(path, text):
         {"module": "os", "class_name": "system", "config": {}},
         {"module": "subprocess", "class_name": "Popen", "config": {"args": ["true"]}},
         {"module": "kbackend.saving.paths", "class_name": "Path", "config": {}},
-        {"module": "builtins", "class_name": "function", "config": "eval", "registered_name": "function"},
+        {
+            "module": "builtins",
+            "class_name": "function",
+            "config": "eval",
+            "registered_name": "function",
+        },
         {"module": "keras.src.ops.numpy", "class_name": "__import__", "config": {}},
     ],
     ids=lambda form: form["class_name"],
