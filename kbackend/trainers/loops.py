@@ -15,6 +15,7 @@ from kbackend.core.convert import to_tensor
 from kbackend.core.tensor import Tensor, tensor
 from kbackend.state.seed import make_default_seed
 from kbackend.trainers.data import (
+    ArrayAdapter,
     Epochs,
     class_weight_to_sample_weight,
     get_adapter,
@@ -23,17 +24,27 @@ from kbackend.trainers.data import (
 )
 
 
-def to_device(batch: Any) -> Any:
-    """A host batch as tensors on the current engine."""
+def to_device(batch: Any, fresh: bool = False) -> Any:
+    """A host batch as tensors on the current engine.
+
+    Args:
+        batch: tuple of arrays, or of structures of arrays.
+        fresh: whether arrays that are no views were made for this batch, and may be kept.
+    """
 
     def convert(leaf: Any) -> Any:
-        if leaf is None or leaf.__class__ is Tensor:
-            return leaf
-        if isinstance(leaf, np.ndarray):
-            return leaf if leaf.dtype.kind in "OUS" else tensor(leaf)
-        return to_tensor(leaf)
+        if leaf.__class__ is np.ndarray:
+            if leaf.dtype.kind in "OUS":
+                return leaf
+            return tensor(leaf, copy=not fresh or leaf.base is not None)
+        return leaf if leaf is None or leaf.__class__ is Tensor else to_tensor(leaf)
 
-    return tree.map_structure(convert, tuple(batch))
+    return tuple(
+        [
+            convert(part) if part.__class__ is np.ndarray else tree.map_structure(convert, part)
+            for part in batch
+        ]
+    )
 
 
 def as_floats(logs: Any) -> dict[str, Any]:
@@ -139,7 +150,7 @@ def fit(
         for epoch in range(initial_epoch, epochs):
             model.reset_metrics()
             hooks.on_epoch_begin(epoch)
-            step_logs = _train_epoch(model, first or passes.epoch(), hooks)
+            step_logs = _train_epoch(model, first or passes.epoch(), hooks, _is_fresh(adapter))
             first = None
             logs = as_floats(step_logs)
             if validation is not None and _validate_now(epoch, validation_freq):
@@ -192,7 +203,14 @@ def _built_on_first_batch(model: Any, passes: Epochs) -> Any:
     return epoch
 
 
-def _train_epoch(model: Any, steps: Iterable[tuple[int, Any]], hooks: CallbackList) -> Any:
+def _is_fresh(adapter: Any) -> bool:
+    """Whether the adapter makes a new array for each batch; a generator may use one again."""
+    return isinstance(adapter, ArrayAdapter)
+
+
+def _train_epoch(
+    model: Any, steps: Iterable[tuple[int, Any]], hooks: CallbackList, fresh: bool
+) -> Any:
     """One epoch; returns the logs of its last step."""
     stride = model.steps_per_execution
     logs: Any = {}
@@ -200,7 +218,9 @@ def _train_epoch(model: Any, steps: Iterable[tuple[int, Any]], hooks: CallbackLi
     for step, batch in steps:
         if pending == 0:
             hooks.on_train_batch_begin(step)
-        logs = _check_logs(model.train_step(to_device(batch)))
+        logs = model.train_step(to_device(batch, fresh))
+        if logs.__class__ is not dict:
+            _check_logs(logs)
         pending += 1
         if pending == stride:
             hooks.on_train_batch_end(step, logs)
