@@ -144,7 +144,7 @@ class Model(Persistence, Trainer, Layer):
     @property
     def layers(self) -> list[Layer]:
         """The layers directly inside of the model."""
-        return list(self._flatten_layers(include_self=False, recursive=False))
+        return self._direct_layers()
 
     @layers.setter
     def layers(self, value: Any) -> None:
@@ -152,6 +152,9 @@ class Model(Persistence, Trainer, Layer):
             f"[{self.name}] 'layers' lists the model's layers and can't be set. Use another "
             "attribute name."
         )
+
+    def _direct_layers(self) -> list[Layer]:
+        return list(self._flatten_layers(include_self=False, recursive=False))
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer with the given name, or at the given place in `layers`.

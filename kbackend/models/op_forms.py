@@ -14,15 +14,12 @@ from kbackend.ops.keras_tensor import KerasTensor
 from kbackend.ops.node import Node
 
 _PREFIX = "keras.src.ops."
-# (module, class) -> op; of two names for one class the longer is the op's own
+# "module.Class" -> op; of two names for one class the longer is the op's own
 _BY_CLASS = {
-    (module, cls): name
+    f"{module}.{cls}": name
     for name, (module, cls, _) in sorted(OP_CLASSES.items(), key=lambda item: len(item[0]))
 }
-_BY_CLASS.update({
-    ("numpy", "Abs"): "absolute",
-    ("numpy", "Conj"): "conjugate",
-})  # fmt: skip
+_BY_CLASS |= {"numpy.Abs": "absolute", "numpy.Conj": "conjugate"}
 
 
 def op_form(node: Node) -> tuple[dict[str, Any], tuple[Any, ...], dict[str, Any]]:
@@ -117,7 +114,7 @@ def call_op(
     if form["class_name"] == "OpCall":
         name, settings = config.pop("op", None), None
     else:
-        name = _BY_CLASS.get((form["module"].removeprefix(_PREFIX), form["class_name"]))
+        name = _BY_CLASS.get(f"{form['module'].removeprefix(_PREFIX)}.{form['class_name']}")
         settings = OP_CLASSES[name][2] if name is not None else None
     if name not in OPS:
         raise ValueError(

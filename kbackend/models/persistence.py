@@ -50,7 +50,7 @@ class Persistence:
             )
             model = cls(inputs, outputs, name=config.get("name"))  # type: ignore[call-arg]
             if not config.get("trainable", True):
-                model.trainable = False
+                model.trainable = False  # type: ignore[attr-defined]
             return model
         try:
             return cls(**deserialize_policy(config))
@@ -80,7 +80,7 @@ class Persistence:
         Raises:
             ValueError: `call` can't be run on such inputs.
         """
-        if self.built or input_shape is None:  # type: ignore[has-type]
+        if self.built or input_shape is None:  # type: ignore[attr-defined]
             return
         self._build_by_call(tree.lists_to_tuples(input_shape))  # type: ignore[attr-defined]
 
@@ -113,7 +113,7 @@ class Persistence:
             return
         self.compile(**deserialize(config))  # type: ignore[attr-defined]
         optimizer = self.optimizer  # type: ignore[attr-defined]
-        if optimizer is not None and self.built and not optimizer.built:
+        if optimizer is not None and self.built and not optimizer.built:  # type: ignore[attr-defined]
             optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
 
     # ----- files -----

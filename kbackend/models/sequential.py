@@ -97,7 +97,7 @@ class Sequential(Model):
         ):
             first = self._stack[0]
             shape = tree.map_structure(lambda x: x.shape, first.input)
-            self._make_graph(input_tensor_of(shape, first.inputs[0].dtype))
+            self._make_graph(input_tensor_of(shape, tree.flatten(first.input)[0].dtype))
 
     def _make_graph(self, inputs: Any) -> None:
         x = inputs
@@ -148,8 +148,7 @@ class Sequential(Model):
             for x, w in zip(flat, wanted, strict=True)
         )
 
-    @property
-    def layers(self) -> list[Layer]:
+    def _direct_layers(self) -> list[Layer]:
         """The layers of the stack, without the input."""
         stack = self.__dict__.get("_stack", [])
         return [layer for layer in stack if not isinstance(layer, InputLayer)]

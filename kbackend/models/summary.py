@@ -74,7 +74,7 @@ def summary_text(
     header += ["Connected to"] if connected else []
     header += ["Trainable"] if show_trainable else []
     widths = _widths(line_length, positions, (connected, show_trainable))
-    rows = []
+    rows: list[list[str]] = []
     for operation in select_range(shown_operations(model), layer_range):
         rows.extend(_rows(model, operation, connected, show_trainable, expand_nested, 0))
     centred = {len(header) - 1} if show_trainable else set()
