@@ -98,6 +98,16 @@ def test_select_keeps_bfloat16(engine):
     np.testing.assert_array_equal(engine.to_numpy(out).astype("float32"), [1, -np.inf])
 
 
+def test_complex_keeps_infinities_apart(engine):
+    parts = np.array([1, np.inf, 2], "float32"), np.array([np.inf, 0, -0.0], "float32")
+    for made in (
+        engine.to_numpy(engine.kernels["complex"](*map(engine.asarray, parts))),
+        loader.get_engine("numpy").kernels["complex"](*parts),
+    ):
+        np.testing.assert_array_equal(made.real, parts[0])
+        np.testing.assert_array_equal(made.imag, parts[1])
+
+
 @pytest.mark.parametrize("width", [32, 64])
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9])
 def test_random_bits_are_those_of_every_engine(engine, width, count):

@@ -44,7 +44,10 @@ def kernels(xp: Any) -> dict[str, Kernel]:
         return xp.ascontiguousarray(x).reshape(x.shape).view(dtypes.numpy_dtype(dtype))
 
     def complex_(x: Any, y: Any) -> Any:
-        return x + y * xp.asarray(1j, dtype="complex64" if x.dtype == "float32" else "complex128")
+        # Part by part: in x + 1j * y an infinite y would make the real part NaN.
+        out = (x + y).astype("complex64" if x.dtype == "float32" else "complex128")
+        out.real, out.imag = x, y
+        return out
 
     own = {
         "rsqrt": rsqrt, "sigmoid": sigmoid, "select": select, "cast": cast, "bitcast": bitcast,
