@@ -90,7 +90,8 @@ def _visit_container(items: Any, path: str, found: dict[str, Any], seen: set[int
     used: dict[str, int] = {}
     for item in list(items.values()) if isinstance(items, dict) else list(items):
         if isinstance(item, _KINDS):
-            name = to_snake_case(type(item).__name__)
+            # A class that Keras calls otherwise inside says so.
+            name = to_snake_case(getattr(item, "_saved_as", type(item).__name__))
         elif isinstance(item, _CONTAINERS):
             name = "container"
         else:

@@ -20,6 +20,8 @@ Layout = tuple[tuple[int | None, int | None], ...]
 _LSTM: Layout = ((0, 0), (1, 1), (3, 3), (2, 2))
 _GRU: Layout = ((2, None), (0, 0), (1, 1), (None, 2))
 _SIMPLE: Layout = ((0, 0),)
+# Number of examples times steps whose part of the weights' gradients is computed at a time.
+_RUN = 1024
 
 
 def _work(x: Array) -> Any:
@@ -89,13 +91,14 @@ class _Backward:
         weights: x, w, r and the biases as rows.
         hidden: states `(time + 1, units, batch)`.
         backwards: order of the steps.
-        want_x: whether the inputs' gradient is wanted.
+        wants: which gradients are wanted.
     """
 
     def __init__(
         self, layout: Layout, weights: tuple[Array, Array, Array, Array], hidden: Array,
-        backwards: bool, want_x: bool,
+        backwards: bool, wants: tuple[bool, ...],
     ) -> None:  # fmt: skip
+        want_x, want_weights = wants[0], any(wants[1:4])
         x, w, r, b = weights
         self.layout, self.x, self.hidden, self.backwards = layout, x, hidden, backwards
         self.units = r.shape[0]
@@ -105,27 +108,42 @@ class _Backward:
         used = self.units + self.features if want_x else self.units
         self.transposed = np.ascontiguousarray(matrix[:, :used].T)
         self.down = np.empty((used, self.batch), self.dtype)
-        self.rows = np.empty((len(matrix), self.time, self.batch), self.dtype)
         self.dx = np.empty(x.shape, x.dtype) if want_x else None
+        # The weights' gradients are added up by runs of steps that stay in the caches.
+        self.run = min(self.time, max(1, _RUN // max(1, self.batch)))
+        self.rows = np.empty((len(matrix), self.run, self.batch), self.dtype)
+        self.columns = np.empty((matrix.shape[1], self.run, self.batch), self.dtype)
+        self.columns[-1] = 1
+        self.total = np.zeros(matrix.shape[::-1], self.dtype) if want_weights else None
 
     def step(self, t: int, dz: Array) -> Array:
         """Takes the cotangents of the blocks at step `t`; returns that of the state before."""
-        self.rows[:, t] = dz
         np.dot(self.transposed, dz, out=self.down)
         if self.dx is not None:
             at = self.time - 1 - t if self.backwards else t
             self.dx[:, at] = self.down[self.units :].T
+        if self.total is not None:
+            self.rows[:, t % self.run] = dz
+            if t % self.run == 0:
+                self._add_up(t, min(self.run, self.time - t))
         return self.down[: self.units]
 
+    def _add_up(self, first: int, count: int) -> None:
+        """Adds what `count` steps from `first` on give to the weights' gradients."""
+        units, time, last = self.units, self.time, first + count
+        if self.backwards:
+            x = self.x[:, time - last : time - first][:, ::-1]
+        else:
+            x = self.x[:, first:last]
+        columns, rows = self.columns[:, :count], self.rows[:, :count]
+        columns[:units] = self.hidden[first:last].transpose(1, 0, 2)
+        columns[units:-1] = x.transpose(2, 1, 0)
+        size = count * self.batch
+        self.total += columns.reshape(-1, size) @ rows.reshape(-1, size).T
+
     def weights(self) -> tuple[Array, Array, Array]:
-        """Gradients of the kernel, the recurrent kernel and the biases, in one product."""
-        units, time, batch = self.units, self.time, self.batch
-        size = time * batch
-        columns = np.empty((units + self.features + 1, time, batch), self.dtype)
-        columns[:units] = self.hidden[:time].transpose(1, 0, 2)
-        columns[units:-1] = (self.x[:, ::-1] if self.backwards else self.x).transpose(2, 1, 0)
-        columns[-1] = 1
-        grads = columns.reshape(-1, size) @ self.rows.reshape(-1, size).T
+        """Gradients of the kernel, the recurrent kernel and the biases."""
+        units, grads = self.units, self.total
         gates = 1 + max(i for i, _ in self.layout if i is not None)
         dw = np.empty((self.features, gates * units), self.dtype)
         dr = np.empty((units, gates * units), self.dtype)
@@ -204,7 +222,7 @@ def _lstm_grad(
     c: Array, hidden: Array, cells: Array, gates: Array,
     *, sequences: bool, backwards: bool, wants: tuple[bool, ...],
 ) -> tuple[Array, ...]:  # fmt: skip
-    back = _Backward(_LSTM, (x, w, r, b[None]), hidden, backwards, wants[0])
+    back = _Backward(_LSTM, (x, w, r, b[None]), hidden, backwards, wants)
     units, work = back.units, back.dtype
     dh = _first(g_out, g_h, sequences, work)
     dc = g_c.T.astype(work, order="C")
@@ -277,7 +295,7 @@ def _gru_grad(
     hidden: Array, gates: Array,
     *, sequences: bool, backwards: bool, wants: tuple[bool, ...],
 ) -> tuple[Array, ...]:  # fmt: skip
-    back = _Backward(_GRU, (x, w, r, b), hidden, backwards, wants[0])
+    back = _Backward(_GRU, (x, w, r, b), hidden, backwards, wants)
     units, work = back.units, back.dtype
     dh = _first(g_out, g_h, sequences, work)
     dz = np.empty((4 * units, back.batch), work)
@@ -332,7 +350,7 @@ def _simple_grad(
     g_out: Array, g_h: Array, x: Array, w: Array, r: Array, b: Array, h: Array, hidden: Array,
     *, sequences: bool, backwards: bool, wants: tuple[bool, ...],
 ) -> tuple[Array, ...]:  # fmt: skip
-    back = _Backward(_SIMPLE, (x, w, r, b[None]), hidden, backwards, wants[0])
+    back = _Backward(_SIMPLE, (x, w, r, b[None]), hidden, backwards, wants)
     dh = _first(g_out, g_h, sequences, back.dtype)
     dz = np.empty_like(dh)
     for t in range(back.time - 1, -1, -1):

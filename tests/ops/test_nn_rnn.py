@@ -120,3 +120,17 @@ def test_saturated_gates_stay_finite():
     args[0] = tensor(np.full((BATCH, TIME, FEATURES), 1e6, "float32"))
     out, h, c = rnn.lstm_sequence(*args, sequences=True, backwards=False, keep=False)
     assert all(np.isfinite(np.asarray(x)).all() for x in (out, h, c))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_weight_gradients_are_added_up_by_runs(monkeypatch, backwards):
+    args = arguments("lstm", time=7)
+    form = {"sequences": True, "backwards": backwards}
+    found = rnn.lstm_sequence(*args, **form, keep=True)
+    given = cotangents(found[:3])
+    whole = rnn.lstm_sequence_grad(*given, *args, *found[3:], **form, wants=(True,) * 6)
+    recurrent = pytest.importorskip("kbackend_numpy.kernels.recurrent")
+    # Two steps at a time, and one that is left.
+    monkeypatch.setattr(recurrent, "_RUN", 2 * BATCH)
+    parts = rnn.lstm_sequence_grad(*given, *args, *found[3:], **form, wants=(True,) * 6)
+    close(parts, whole, 1e-5)

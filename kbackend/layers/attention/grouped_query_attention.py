@@ -62,6 +62,9 @@ class GroupQueryAttention(Heads):
         checkpoints", EMNLP 2023.
     """
 
+    # Keras's name for the class inside, which default names and weight files go by.
+    _saved_as = "GroupedQueryAttention"
+
     def __init__(
         self,
         head_dim: int,
@@ -83,8 +86,7 @@ class GroupQueryAttention(Heads):
         **kwargs: Any,
     ) -> None:
         if kwargs.get("name") is None:
-            # Keras's name for the class inside, which default names are made of.
-            kwargs["name"] = auto_name("GroupedQueryAttention")
+            kwargs["name"] = auto_name(self._saved_as)
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         name = "GroupQueryAttention"
         self.head_dim = positive_int(name, "head_dim", head_dim)
