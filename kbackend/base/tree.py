@@ -1,11 +1,12 @@
 """Nested structures: maps over tuples, lists and dicts of leaves.
 
 Dict entries are visited in sorted key order where keys can be sorted, so that two dicts with the
-same keys always flatten alike. `None` is a leaf.
+same keys always flatten alike; an OrderedDict keeps its own order. `None` is a leaf.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ def is_nested(structure: Any) -> bool:
 
 
 def _items(structure: Mapping[Any, Any]) -> list[Any]:
+    if isinstance(structure, OrderedDict):
+        return list(structure)
     try:
         return sorted(structure)
     except TypeError:  # keys of mixed types keep their insertion order

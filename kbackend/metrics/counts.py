@@ -98,7 +98,8 @@ class ThresholdCounts:
         # The number of thresholds that the prediction is above
         place = lang.searchsorted(thresholds, y_pred, "left")
         labels = tuple(y_pred.shape[1:])
-        indices, axes = [place], (0,)
+        indices: list[Any] = [place]
+        axes: tuple[int, ...] = (0,)
         if labels:
             indices.append(lang.iota((1, *labels), 1, "int32"))
             axes = (0, 1)

@@ -401,7 +401,8 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
     widths = pad_widths(pad_width, len(x.shape))
     if mode == "constant":
         value: Any = 0 if constant_values is None else constant_values
-        if value.__class__ not in SCALAR_TYPES:
+        scalar = type(value) in SCALAR_TYPES
+        if not scalar:
             value = to_tensor(value, x.dtype)
         elif x.dtype not in INEXACT_SET:
             value = int(value)
