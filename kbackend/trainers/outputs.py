@@ -66,8 +66,8 @@ def align(value: Any, names: list[str], what: str) -> list[Any]:
             return list(flat.values())
         if unknown:
             raise ValueError(
-                f"[fit] '{what}' has keys that are no outputs of the model: {unknown}. Its outputs: "
-                f"{names}."
+                f"[fit] '{what}' has keys that are no outputs of the model: {unknown}. Its "
+                f"outputs: {names}."
             )
         return [flat.get(name) for name in names]
     leaves = tree.flatten(value)

@@ -201,8 +201,8 @@ class Trainer:
         if total is None:
             if training:
                 raise ValueError(
-                    f"[{self.name}] there is no loss to minimize. Give one to compile(loss=...), or "
-                    "add one in a layer with add_loss()."
+                    f"[{self.name}] there is no loss to minimize. Give one to compile(loss=...), "
+                    "or add one in a layer with add_loss()."
                 )
             return lang.zeros((), "float32")
         return total
