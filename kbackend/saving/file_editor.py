@@ -223,7 +223,7 @@ class KerasFileEditor:
             ValueError: there is no such weight.
         """
         path = self._path_of(object_name)
-        entry = self._entries.get(path, {})
+        entry = self._entries.get(path, Entry())
         if weight_name not in entry:
             raise ValueError(
                 f"[KerasFileEditor] '{path}' has no weight {weight_name!r}. It has: "
