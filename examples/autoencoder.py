@@ -1,9 +1,9 @@
 """An autoencoder squeezes images of 64 pixels into 8 numbers and back.
 
-Teaches learning without labels: inputs are their own targets. The encoder, the decoder and the whole
-are three models on the same layers. To judge the result, it is compared with the best linear code of
-the same length (principal components). The data are real: images of handwritten digits that ship
-with kbackend.
+Teaches learning without labels: inputs are their own targets. The encoder, the decoder and the
+whole are three models on the same layers. To judge the result, it is compared with the best linear
+code of the same length (principal components). The data are real: images of handwritten digits that
+ship with kbackend.
 
     python examples/autoencoder.py
 """

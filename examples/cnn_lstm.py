@@ -1,9 +1,9 @@
 """CNN-LSTM: which way does the digit move?
 
-Teaches how to put an image model inside a sequence model: `TimeDistributed` runs one small convnet on
-each frame, and an LSTM reads what it found in order. The movies are synthetic, made with a fixed
-seed from real images of handwritten digits that ship with kbackend. A single frame does not tell the
-direction, so the model must use time.
+Teaches how to put an image model inside a sequence model: `TimeDistributed` runs one small convnet
+on each frame, and an LSTM reads what it found in order. The movies are synthetic, made with a fixed
+seed from real images of handwritten digits that ship with kbackend. A single frame does not tell
+the direction, so the model must use time.
 
     python examples/cnn_lstm.py
 """

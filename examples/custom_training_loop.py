@@ -1,9 +1,9 @@
 """Training without `fit`: a loop of one's own, and a step of one's own inside `fit`.
 
-Teaches `GradientTape`, optimizers and metrics by hand. The two parts do the same, first as a loop over
-batches, then as a model that overrides `train_step` and keeps everything else that `fit` does. What
-is special about the step: it trains on the images and on noisy copies of them, and asks that both get
-the same answer. The data are real: images of handwritten digits that ship with kbackend.
+Teaches `GradientTape`, optimizers and metrics by hand. The two parts do the same, first as a loop
+over batches, then as a model that overrides `train_step` and keeps everything else that `fit` does.
+What is special about the step: it also runs the model on noisy copies of the images, and asks that
+both get the same answer. The data are real: images of handwritten digits that ship with kbackend.
 
     python examples/custom_training_loop.py
 """
@@ -73,7 +73,6 @@ class ConsistentModel(keras.Sequential):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.noise_seed = keras.random.SeedGenerator(1)
-        self.mean_loss = keras.metrics.Mean(name="loss")
 
     def train_step(self, data):
         x, y = data
@@ -81,8 +80,12 @@ class ConsistentModel(keras.Sequential):
             logits, loss = consistency_loss(self, self.loss, x, y, self.noise_seed)
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        self.mean_loss.update_state(loss)
-        return {"loss": self.mean_loss.result(), **self.compute_metrics(x, y, logits)}
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(y, logits)
+        return self.get_metrics_result()
 
 
 def main(quick=False):

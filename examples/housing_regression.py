@@ -1,7 +1,7 @@
 """Regression: the price of a house from eight facts about its neighbourhood.
 
-Teaches how to predict a number rather than a class: scale the inputs by the training data, leave the
-last layer linear, minimize the squared error, and compare with the best guess that ignores the
+Teaches how to predict a number rather than a class: scale the inputs by the training data, leave
+the last layer linear, minimize the squared error, and compare with the best guess that ignores the
 inputs. The data are synthetic: a formula with noise makes up districts of the kind known from the
 census data sets of Boston and California. To train on real ones, take
 `keras.datasets.california_housing.load_data()`, which downloads them.
@@ -32,8 +32,8 @@ def make_synthetic_districts(rows=2000, seed=7):
     price = (
         40 * income
         + 12 * rooms
-        + 150 * np.exp(-coast / 25)  # the sea is worth more to those who can pay
-        * np.sqrt(income / 3)
+        # The sea is worth more to those who can pay.
+        + 150 * np.sqrt(income / 3) * np.exp(-coast / 25)
         - 0.8 * age
         + 0.02 * (age - 30) ** 2
         - 25 * np.log1p(crime)

@@ -1,8 +1,8 @@
 """A variational autoencoder dreams up new digits.
 
-Teaches layers and models of one's own: a layer that draws random numbers by a `SeedGenerator`, a loss
-that a model adds in `call` by `add_loss`, and metrics that it keeps itself. The data are real: images
-of handwritten digits that ship with kbackend.
+Teaches layers and models of one's own: a layer that draws random numbers by a `SeedGenerator`, a
+loss that a model adds in `call` by `add_loss`, and metrics that it keeps itself. The data are real:
+images of handwritten digits that ship with kbackend.
 
     python examples/vae.py
 
