@@ -9,7 +9,7 @@ from typing import Any
 _lock = threading.Lock()
 _uids: dict[str, int] = {}
 
-_WORD_START = re.compile(r"(.)([A-Z][a-z0-9]+)")
+_WORD_START = re.compile(r"(.)([A-Z][a-z]+)")
 _LOWER_UPPER = re.compile(r"([a-z])([A-Z])")
 
 
