@@ -37,9 +37,9 @@ def text(example):
 
 # Example -> model and data from it, and how far apart the losses may be, relatively. Initial
 # weights that differ in their last bit change the losses of these models by up to 3e-7 in five
-# epochs, so 1e-5 is room for rounding and for little else. The rectifiers and the max pooling of the convnet
-# have a million kinks, though: one value that rounding moves over one of them changes the losses
-# from there on, by up to 1e-3 in the end. (With tanh and average pooling it stays at 2e-7.)
+# epochs, so 1e-5 is room for rounding and for little else. The rectifiers and the max pooling of
+# the convnet have a million kinks, though: one value that rounding moves over one of them changes
+# the losses from there on, by up to 1e-3. (With tanh and average pooling it stays at 2e-7.)
 CASES = {
     "mlp_classifier": (mlp, 1e-5),  # Adam
     "convnet": (convnet, 2e-3),  # SGD with momentum, batch normalization
