@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kbackend.autodiff.tape import GradientTape
+from kbackend.autodiff.custom import separate
+from kbackend.autodiff.tape import GradientTape, as_target
 from kbackend.base import tree
 from kbackend.core import lang
 from kbackend.core.convert import Readable, to_tensor
@@ -14,10 +15,32 @@ Fn = Callable[..., Any]
 
 
 def _as_sources(structure: Any) -> Any:
-    """Leaves as tensors; variables stay themselves."""
-    return tree.map_structure(
-        lambda leaf: leaf if isinstance(leaf, Readable) else to_tensor(leaf), structure
-    )
+    """Leaves as tensors; variables stay themselves.
+
+    A tensor that was met before becomes an object of its own: the gradient with respect to each
+    place is asked for.
+    """
+    met: set[int] = set()
+
+    def source(leaf: Any) -> Any:
+        if isinstance(leaf, Readable):
+            return leaf
+        found = to_tensor(leaf)
+        if id(found) in met:
+            found = separate(found)
+        met.add(id(found))
+        return found
+
+    return tree.map_structure(source, structure)
+
+
+def _called_with(args: Sequence[Any], positions: Sequence[int]) -> list[Any]:
+    """The arguments of a call, those at `positions` as sources."""
+    call = list(args)
+    chosen = _as_sources([call[position] for position in positions])
+    for position, source in zip(positions, chosen, strict=True):
+        call[position] = source
+    return call
 
 
 def _selected(argnums: int | Sequence[int], count: int) -> tuple[int, ...]:
@@ -54,14 +77,12 @@ def value_and_grad(fn: Fn, argnums: int | Sequence[int] = 0, has_aux: bool = Fal
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         positions = _selected(argnums, len(args))
-        call = list(args)
-        for position in positions:
-            call[position] = _as_sources(call[position])
+        call = _called_with(args, positions)
         with GradientTape() as tape:
             for position in positions:
                 tape.watch(call[position])
             out = fn(*call, **kwargs)
-        value = out[0] if has_aux else out
+        value = as_target(out[0] if has_aux else out)
         if tuple(value.shape) != ():
             raise ValueError(
                 "[value_and_grad] the function must return a scalar. Received a tensor of shape "
@@ -116,7 +137,7 @@ def vjp(fn: Fn, *primals: Any, has_aux: bool = False) -> Any:
         >>> [g.item() for g in pullback(1.0)]
         [5.0, 2.0]
     """
-    sources = tuple(_as_sources(primal) for primal in primals)
+    sources = _as_sources(tuple(primals))
     with GradientTape(persistent=True) as tape:
         tape.watch(sources)
         result = fn(*sources)
@@ -156,7 +177,7 @@ def jvp(fn: Fn, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool =
             f"[jvp] needs one tangent per primal. Received: {len(primals)} primals and "
             f"{len(tangents)} tangents."
         )
-    sources = tuple(_as_sources(primal) for primal in primals)
+    sources = _as_sources(tuple(primals))
     directions = tree.map_structure(lambda t, p: to_tensor(t, p.dtype), tuple(tangents), sources)
     result = vjp(fn, *sources, has_aux=has_aux)
     output, pullback = result[0], result[1]
@@ -183,9 +204,7 @@ def jacobian(fn: Fn, argnums: int | Sequence[int] = 0) -> Fn:
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         positions = _selected(argnums, len(args))
-        call = list(args)
-        for position in positions:
-            call[position] = _as_sources(call[position])
+        call = _called_with(args, positions)
         with GradientTape() as tape:
             for position in positions:
                 tape.watch(call[position])

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import Any
 
+from kbackend.autodiff.replay import FirstRun, Rerun
 from kbackend.autodiff.tape import GradientTape
 from kbackend.base import tree
-from kbackend.base.dtypes import INEXACT_SET
-from kbackend.core.bind import (
-    Symbolic,
-    active_tapes,
-    not_recording,
-    pop_recorder,
-    push_recorder,
-)
+from kbackend.core.bind import Recorder, Symbolic, active_tapes, not_recording, recording
 from kbackend.core.convert import to_tensor
+from kbackend.core.stateless import reading_through
 from kbackend.core.tensor import Tensor
-
-
-def _alias(value: Any) -> Any:
-    """The same values as an object that no tape knows."""
-    if value.__class__ is Tensor:
-        return Tensor(value.array, value.engine)
-    return value.alias()
 
 
 def _is_tensor(value: Any) -> bool:
@@ -45,7 +34,7 @@ def stop_gradient(x: Any) -> Any:
         >>> keras.grad(lambda x: x * keras.stop_gradient(x))(3.0).item()
         3.0
     """
-    return tree.map_structure(lambda leaf: _alias(to_tensor(leaf)), x)
+    return tree.map_structure(lambda leaf: to_tensor(leaf).alias(), x)
 
 
 class _Custom:
@@ -53,7 +42,7 @@ class _Custom:
 
     differentiable = True
 
-    def __init__(self, pull: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
+    def __init__(self, pull: Callable[[Sequence[bool], Sequence[Any]], Sequence[Any]]) -> None:
         self._pull = pull
 
     def backward(
@@ -64,7 +53,7 @@ class _Custom:
         args: Sequence[Any],
         params: dict[str, Any],
     ) -> Sequence[Any]:
-        return self._pull(g if isinstance(g, tuple) else (g,))
+        return self._pull(needs, g if isinstance(g, tuple) else (g,))
 
 
 def _record(op: _Custom, args: Sequence[Any], results: Sequence[Any]) -> None:
@@ -102,17 +91,17 @@ def custom_gradient(fn: Callable[..., Any]) -> Callable[..., Any]:
         tensors = [leaf for leaf in tree.flatten(call) if _is_tensor(leaf)]
         with not_recording():
             result, grad_fn = fn(*call, **kwargs)
-        results = [_alias(to_tensor(leaf)) for leaf in tree.flatten(result)]
+        results = [to_tensor(leaf).alias() for leaf in tree.flatten(result)]
 
-        def pull(gs: Sequence[Any]) -> Sequence[Any]:
+        def pull(needs: Sequence[bool], gs: Sequence[Any]) -> Sequence[Any]:
             grads = grad_fn(*gs)
-            flat = list(grads) if isinstance(grads, (list, tuple)) else [grads]
+            flat = tree.flatten(grads)
             if len(flat) != len(tensors):
                 raise ValueError(
                     f"[custom_gradient] the gradient of {fn.__name__} must return "
                     f"{len(tensors)} gradient(s), one per tensor argument. Received: {len(flat)}."
                 )
-            return [None if g is None else to_tensor(g) for g in flat]
+            return [_fitting(g, x, fn) for g, x in zip(flat, tensors, strict=True)]
 
         _record(_Custom(pull), tensors, results)
         return tree.pack_as(result, results)
@@ -120,18 +109,24 @@ def custom_gradient(fn: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-class _Accessed:
-    """Collects the trainable variables that are read while it watches."""
+def _fitting(g: Any, x: Any, fn: Callable[..., Any]) -> Any:
+    """The gradient `g` of the argument `x` as a tensor, checked."""
+    if g is None:
+        return None
+    g = to_tensor(g)
+    if None not in (*g.shape, *x.shape) and tuple(g.shape) != tuple(x.shape):
+        raise ValueError(
+            f"[custom_gradient] the gradient of {fn.__name__} must have the shape of its argument, "
+            f"{tuple(x.shape)}. Received: {tuple(g.shape)}."
+        )
+    return g
 
-    def __init__(self) -> None:
-        self.read: dict[int, tuple[Any, Any]] = {}
 
-    def accessed(self, variable: Any, value: Any) -> None:
-        if variable.trainable:
-            self.read.setdefault(id(variable), (variable, value))
-
-    def record(self, op: Any, args: Any, results: Any, params: Any) -> None:
-        """Ops are of no interest here."""
+def separate(value: Any) -> Any:
+    """The same values as an object of its own; gradients flow back to `value`."""
+    made = value.alias()
+    _record(_Custom(lambda needs, gs: gs), (value,), (made,))
+    return made
 
 
 def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,34 +151,36 @@ def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if not active_tapes():
             return fn(*args, **kwargs)
-        tensors = [leaf for leaf in tree.flatten((args, kwargs)) if _is_tensor(leaf)]
-        collector = _Accessed()
-        outer = active_tapes()
-        with not_recording():
-            token = push_recorder(collector)
-            try:
-                result = fn(*args, **kwargs)
-            finally:
-                pop_recorder(token)
-        # The tapes around did not see the variables being read; they enter as arguments.
-        variables = [variable for variable, _ in collector.read.values()]
-        values = [value for _, value in collector.read.values()]
-        for tape in outer:
-            for variable, value in collector.read.values():
-                tape.accessed(variable, value)
-        results = [_alias(to_tensor(leaf)) for leaf in tree.flatten(result)]
+        first = FirstRun(active_tapes())
+        with recording(()):
+            # What else the function sees of the world (dtypes to cast to, the training phase).
+            surroundings = copy_context()
+        with recording((first,)), reading_through(first):
+            result = fn(*args, **kwargs)
+        leaves = tree.flatten(result)
+        for leaf in (*tree.flatten((args, kwargs)), *leaves):
+            if _is_tensor(leaf):
+                first.capture(leaf)
+        inputs = list(first.captured.values())
+        taken = [i for i, leaf in enumerate(leaves) if leaf is not None]
+        for i in taken:
+            leaves[i] = to_tensor(leaves[i]).alias()
 
-        def pull(gs: Sequence[Any]) -> Sequence[Any]:
-            with GradientTape() as tape:
-                tape.watch([t for t in tensors if _differentiable(t)])
-                again = fn(*args, **kwargs)
-            return tape.gradient(tree.flatten(again), [*tensors, *variables], list(gs))  # type: ignore[no-any-return]
+        def again(
+            tapes: tuple[Recorder, ...], wanted: Sequence[Any], gs: Sequence[Any]
+        ) -> list[Any]:
+            with recording(tapes), reading_through(Rerun(first.read)):
+                with GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch(wanted)
+                    outcome = tree.flatten(fn(*args, **kwargs))
+                return tape.gradient([outcome[i] for i in taken], wanted, list(gs))  # type: ignore[no-any-return]
 
-        _record(_Custom(pull), [*tensors, *values], results)
-        return tree.pack_as(result, results)
+        def pull(needs: Sequence[bool], gs: Sequence[Any]) -> Sequence[Any]:
+            wanted = [x for need, x in zip(needs, inputs, strict=True) if need]
+            found = iter(surroundings.copy().run(again, active_tapes(), wanted, gs))
+            return [next(found) if need else None for need in needs]
+
+        _record(_Custom(pull), inputs, [leaves[i] for i in taken])
+        return tree.pack_as(result, leaves)
 
     return wrapped
-
-
-def _differentiable(value: Any) -> bool:
-    return bool(value.dtype in INEXACT_SET)

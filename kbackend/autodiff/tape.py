@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+
+import numpy as np
 
 from kbackend.autodiff.backward import Node, accumulate
 from kbackend.base import tree
@@ -82,8 +84,12 @@ class GradientTape:
 
     def accessed(self, variable: Any, value: Any) -> None:
         """Called when a variable is read."""
-        if self._watch_variables and variable.trainable:
+        if (self._watch_variables and variable.trainable) or id(variable) in self._variables:
             self._watch_variable(variable, value)
+
+    def follows(self, value: Any) -> bool:
+        """Whether `value` is watched, or depends on something that is."""
+        return id(value) in self._live
 
     def _watch_variable(self, variable: Any, value: Any) -> None:
         known = self._variables.setdefault(id(variable), (variable, []))[1]
@@ -102,6 +108,8 @@ class GradientTape:
         """
         for leaf in tree.flatten(tensor):
             if isinstance(leaf, Readable):
+                # Known first: where the tape is recording, the read itself tells it the value.
+                self._variables.setdefault(id(leaf), (leaf, []))
                 self._watch_variable(leaf, leaf.read())
                 continue
             if not hasattr(leaf, "aval"):
@@ -157,20 +165,25 @@ class GradientTape:
         targets = [as_target(leaf) for leaf in tree.flatten(target)]
         flat = tree.flatten(sources)
         seeds = None if output_gradients is None else tree.flatten(output_gradients)
-        nodes = list(self._nodes) if self.persistent else self._nodes
-        if not self.persistent:
-            self._nodes = []
-            self._used = True
-        with not_recording(self):
+        _check_sources(flat)
+        _check_seeds(targets, seeds)
+        nodes = self._taken()
+        with not_recording(self), _engine_of(targets):
             grads = self._backward(nodes, targets, seeds, flat)
             if unconnected_gradients == "zero":
                 grads = [
                     lang.zeros(tuple(s.shape), s.dtype) if g is None else g
                     for g, s in zip(grads, flat, strict=True)
                 ]
-        if not self.persistent:
-            self._live = {}
         return tree.pack_as(sources, grads)
+
+    def _taken(self) -> list[Node]:
+        """The nodes, to be used up; the tape lets go of them unless it is persistent."""
+        if self.persistent:
+            return list(self._nodes)
+        nodes, self._nodes, self._live = self._nodes, [], {}
+        self._used = True
+        return nodes
 
     def _check_use(self, unconnected_gradients: str) -> None:
         if unconnected_gradients not in _UNCONNECTED:
@@ -192,16 +205,6 @@ class GradientTape:
         return [source]
 
     def _backward(
-        self, nodes: list[Node], targets: list[Any], seeds: list[Any] | None, sources: list[Any]
-    ) -> list[Any]:
-        """Gradients on the engine of the targets, whichever is current now."""
-        engine = next((t.engine for t in targets if t.__class__ is Tensor), None)
-        if engine is None or engine is current_engine():
-            return self._accumulated(nodes, targets, seeds, sources)
-        with use_backend(engine.name):
-            return self._accumulated(nodes, targets, seeds, sources)
-
-    def _accumulated(
         self, nodes: list[Node], targets: list[Any], seeds: list[Any] | None, sources: list[Any]
     ) -> list[Any]:
         cotangents: dict[int, Any] = {}
@@ -238,13 +241,13 @@ class GradientTape:
         self._check_use(unconnected_gradients)
         target = as_target(target)
         flat = tree.flatten(sources)
-        if not self.persistent:
-            self._used = True
+        _check_sources(flat)
+        nodes = self._taken()
         rows: list[list[Any]] = []
-        with not_recording(self):
+        with not_recording(self), _engine_of([target]):
             for i in range(target.size):
                 seed = _unit(target, i)
-                rows.append(self._backward(list(self._nodes), [target], [seed], flat))
+                rows.append(self._backward(list(nodes), [target], [seed], flat))
             out = [
                 _stack_rows([row[j] for row in rows], target, source, unconnected_gradients)
                 for j, source in enumerate(flat)
@@ -263,22 +266,59 @@ class GradientTape:
                 f"size. Received: target.shape={target.shape}, source.shape={tuple(source.shape)}."
             )
         self._check_use("none")
-        if not self.persistent:
-            self._used = True
+        _check_sources([source])
+        nodes = self._taken()
         batch, inner = target.shape[0], target.size // max(target.shape[0], 1)
-        with not_recording(self):
+        with not_recording(self), _engine_of([target]):
             rows = []
             for i in range(inner):
                 seed = lang.broadcast_to(
                     lang.reshape(_one_hot(inner, i, target.dtype), (1, *target.shape[1:])),
                     target.shape,
                 )
-                (row,) = self._backward(list(self._nodes), [target], [seed], [source])
+                (row,) = self._backward(list(nodes), [target], [seed], [source])
                 if row is None:
                     return None
                 rows.append(lang.reshape(row, (batch, 1, *source.shape[1:])))
             stacked = lang.concatenate(rows, 1)
             return lang.reshape(stacked, (batch, *target.shape[1:], *source.shape[1:]))
+
+
+def _engine_of(targets: list[Any]) -> AbstractContextManager[Any]:
+    """The engine of the targets, whichever is current now: gradients are computed there."""
+    engine = next((t.engine for t in targets if t.__class__ is Tensor), None)
+    if engine is None or engine is current_engine():
+        return nullcontext()
+    return use_backend(engine.name)
+
+
+def _check_sources(sources: list[Any]) -> None:
+    for source in sources:
+        if not isinstance(source, Readable) and not hasattr(source, "aval"):
+            raise ValueError(
+                "[GradientTape] 'sources' must be tensors or variables. Received: "
+                f"{source!r} of type {type(source).__name__}."
+            )
+
+
+def _check_seeds(targets: list[Any], seeds: list[Any] | None) -> None:
+    if seeds is None:
+        return
+    if len(seeds) != len(targets):
+        raise ValueError(
+            "[GradientTape] 'output_gradients' must be structured like 'target'. Received: "
+            f"{len(seeds)} for {len(targets)} target(s)."
+        )
+    for target, seed in zip(targets, seeds, strict=True):
+        wanted = tuple(target.shape)
+        found = wanted if seed is None else np.shape(seed)
+        if len(found) != len(wanted) or any(
+            f != w and f is not None and w is not None for f, w in zip(found, wanted, strict=True)
+        ):
+            raise ValueError(
+                "[GradientTape] an output gradient must have the shape of its target. Received: "
+                f"{found} for a target of shape {wanted}."
+            )
 
 
 def as_target(value: Any) -> Any:

@@ -40,6 +40,8 @@ class Recorder(Protocol):
 
     def accessed(self, variable: Any, value: Any) -> None: ...
 
+    def follows(self, value: Any) -> bool: ...
+
     def record(
         self,
         op: Differentiable,
@@ -93,6 +95,16 @@ def not_recording(*recorders: Recorder) -> Iterator[None]:
     """Hides what is applied inside from the given tapes, or from all of them."""
     kept = tuple(t for t in _get_tapes() if t not in recorders) if recorders else ()
     token = _tapes.set(kept)
+    try:
+        yield
+    finally:
+        _tapes.reset(token)
+
+
+@contextmanager
+def recording(recorders: tuple[Recorder, ...]) -> Iterator[None]:
+    """Shows what is applied inside to the given recorders and to no others."""
+    token = _tapes.set(recorders)
     try:
         yield
     finally:

@@ -145,6 +145,12 @@ class Tensor:
         # The host copy travels; it is put on the same engine where it arrives.
         return _restore, (np.array(self.engine.to_numpy(self.array)), self.dtype, self.engine.name)
 
+    def alias(self) -> Tensor:
+        """The same array as another object, which no tape knows."""
+        made = Tensor(self.array, self.engine)
+        made._dtype = self.dtype
+        return made
+
     def to_engine(self, engine: Engine | str) -> Tensor:
         """The same values on another engine (the tensor itself if it is there already)."""
         target = get_engine(engine) if isinstance(engine, str) else engine
@@ -179,8 +185,10 @@ def tensor(value: Any, dtype: str | None = None, copy: bool = True) -> Tensor:
             dtype = config.floatx()
         elif cls is int:
             dtype = "int32" if value in _INT32 else "int64"
-        elif cls in (list, tuple):
-            value, dtype = _from_list(value)
+        elif cls in (list, tuple, range):
+            value, dtype = _from_list(list(value) if cls is range else value)
+        elif cls is np.ndarray and not value.dtype.isnative:
+            value = value.astype(value.dtype.newbyteorder("="))
         else:
             dtype = _PYTHON_SCALARS.get(cls)
     return Tensor(engine.asarray(value, dtype, copy=copy), engine)

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
 from typing import Any
 
+from kbackend.core.stateless import reading_through
+from kbackend.core.stateless import stateless_scope as stateless_scope
 from kbackend.engine.loader import current_engine
 
 # ----- names -----
@@ -82,9 +84,6 @@ def autocast(dtype: str | None) -> Iterator[None]:
 
 # ----- stateless reading -----
 
-_stateless: ContextVar[Any] = ContextVar("kbackend_stateless", default=None)
-stateless_scope = _stateless.get
-
 
 class StatelessScope:
     """Gives variables other values inside, and keeps what is assigned to them to itself.
@@ -138,11 +137,12 @@ class StatelessScope:
         self.losses.append(loss)
 
     def __enter__(self) -> StatelessScope:
-        self._token = _stateless.set(self)
+        self._reading = reading_through(self)
+        self._reading.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        _stateless.reset(self._token)
+        self._reading.__exit__(None, None, None)
 
 
 def dict_items(mapping: Any) -> Any:

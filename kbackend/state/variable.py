@@ -107,7 +107,8 @@ class Variable(Readable):
                     f"[Variable] the initial value of '{name}' has the shape {value.shape}. "
                     f"Received: shape={tuple(shape)}."
                 )
-        self._tensor: Tensor = value
+        # An object of its own, so that tapes can tell it from what it was made of.
+        self._tensor: Tensor = value.alias()
         self._dtype: str = value.dtype
         self._is_float = self._dtype in dtypes.FLOAT_SET
 
@@ -133,7 +134,13 @@ class Variable(Readable):
         if scope is not None:
             inside = scope.get_current_value(self)
             if inside is not None:
+                if inside.__class__ is Tensor and inside.engine is not current_engine():
+                    return inside.to_engine(current_engine())
                 return inside
+        return self.stored()
+
+    def stored(self) -> Tensor:
+        """The value that is kept here, whatever scopes are open."""
         value = self._tensor
         if value.engine is not current_engine():
             # The variable moves to the engine that reads it, and stays there.
@@ -202,16 +209,22 @@ class Variable(Readable):
         if scope is not None:
             scope.add_update((self, tensor))
         else:
-            self._store(tensor)
+            self.store(tensor)
         return tensor
 
-    def _store(self, tensor: Any) -> None:
+    def store(self, tensor: Any) -> None:
+        """Keeps a tensor of this variable's shape and dtype, whatever scopes are open.
+
+        Raises:
+            ValueError: the tensor is symbolic.
+        """
         if tensor.__class__ is not Tensor:
             raise ValueError(
                 f"[Variable] a symbolic value can't be stored in '{self.path}'. "
                 "Assign inside of a layer's call() or a compiled step."
             )
-        self._tensor = tensor
+        # Two variables that are given one tensor must still be two to a tape.
+        self._tensor = tensor.alias()
 
     def assign_add(self, value: Any) -> Any:
         """Adds `value` to the value; returns the new one."""
@@ -257,6 +270,7 @@ class Variable(Readable):
         copied = object.__new__(type(self))
         memo[id(self)] = copied
         copied.__dict__.update(self.__dict__)
+        copied._tensor = self._tensor.alias()
         return copied
 
 
