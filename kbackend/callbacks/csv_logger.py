@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -66,6 +65,7 @@ class CSVLogger(Callback):
 
 
 def _text(value: Any) -> Any:
-    if isinstance(value, Iterable) and not isinstance(value, str) and np.ndim(value) > 0:
+    """A number or text as it is; an array as a list in quotation marks."""
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0):
         return f'"[{", ".join(map(str, value))}]"'
     return value

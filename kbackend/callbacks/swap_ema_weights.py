@@ -40,7 +40,7 @@ class SwapEMAWeights(Callback):
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         """Weights and their averages."""
-        optimizer = getattr(self.model, "optimizer", None)
+        optimizer: Any = self.model.optimizer
         # The averages belong to the optimizer within, where a wrapper scales the loss.
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         if not getattr(optimizer, "use_ema", False):

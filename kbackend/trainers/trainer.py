@@ -436,9 +436,7 @@ class Trainer:
 
     def _check_compiled(self, method: str) -> None:
         if not self.compiled:
-            raise ValueError(
-                f"[{self.name}] call compile() before {method}()."
-            )
+            raise ValueError(f"[{self.name}] call compile() before {method}().")
         if method in ("fit", "train_on_batch") and self.optimizer is None:
             raise ValueError(
                 f"[{self.name}] {method}() needs an optimizer. compile(optimizer=None) only allows "

@@ -664,11 +664,12 @@ def learning_rate_callbacks(k, start):
         run_eagerly=True,
     )
     c = k.callbacks
-    fit = lambda *cbs: (
-        model.fit(
+
+    def fit(*cbs):
+        return model.fit(
             x, y, 6, 6, verbose=0, shuffle=False, callbacks=list(cbs), validation_data=(x, y)
         ).history
-    )
+
     return [
         fit(c.ReduceLROnPlateau(monitor="loss", patience=1, min_delta=10, factor=0.3, cooldown=1)),
         fit(c.ReduceLROnPlateau(monitor="val_accuracy", patience=2, min_lr=0.001)),
