@@ -98,14 +98,13 @@ def test_custom_training_loop():
 def test_autoencoder():
     shown = run("autoencoder")
     assert shown["losses"][-1] < 0.5 * shown["losses"][0]
-    # A longer training gets below the principal components; a short one comes near.
-    assert shown["error"] < 1.3 * shown["linear_error"]
+    assert shown["error"] < shown["linear_error"]
 
 
 def test_vae():
     shown = run("vae")
     assert shown["losses"][-1] < 0.8 * shown["losses"][0]
-    assert shown["divergences"][-1] > 0.5, "the code carries nothing"
+    assert shown["divergence"] > 0.5, "the code carries nothing"
     assert np.ptp(shown["dreams"], axis=0).max() > 0.3, "it always dreams the same"
 
 
