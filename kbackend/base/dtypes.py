@@ -96,9 +96,9 @@ def standardize_dtype(dtype: Any) -> str:
             return "int32"
         if dtype == "float":
             return config.floatx()
-    elif dtype is bool or dtype is int or dtype is float:
+    elif dtype is bool or dtype is int or dtype is float or dtype is complex:
         # By identity: np.dtype("float64") == float holds.
-        return {bool: "bool", int: "int32", float: config.floatx()}[dtype]
+        return {bool: "bool", int: "int32", float: config.floatx(), complex: "complex64"}[dtype]
     else:
         name = DTYPE_NAMES.get(dtype) if isinstance(dtype, np.dtype) else None
         if name is not None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from kbackend.base import shapes
 from kbackend.core import lang
 from kbackend.core.convert import Readable, to_tensor
 from kbackend.core.operators import attach
 from kbackend.core.tensor import Tensor
 
 _WHOLE = slice(None)
+_SINGLE_BOOL = "Indexing with a single bool is not supported. Use ops.where."
 
 
 def _as_tuple(key: Any) -> tuple[Any, ...]:
@@ -21,17 +23,28 @@ def _as_tuple(key: Any) -> tuple[Any, ...]:
 
 
 def _is_array(item: Any) -> bool:
-    return isinstance(item, (list, np.ndarray, Readable)) or (
+    return isinstance(item, (list, range, np.ndarray, Readable)) or (
         hasattr(item, "dtype") and hasattr(item, "shape")
     )
 
 
-def _standardize(key: Any, ndim: int) -> list[Any]:
-    """One entry per dimension (and `None` per new one), with arrays as tensors."""
+class _Places(NamedTuple):
+    """Index tensors on one dimension, made of a mask: its extent there."""
+
+    index: Any
+    extent: int
+
+
+def _standardize(key: Any, ndim: int) -> tuple[list[Any], int | None]:
+    """One entry per dimension (and `None` per new one), with arrays as tensors.
+
+    With them goes the place of the Ellipsis, if there is one: even where it stands for no
+    dimension, it keeps the index tensors on its sides apart.
+    """
     items: list[Any] = []
     for item in _as_tuple(key):
         if isinstance(item, (bool, np.bool_)):
-            raise IndexError("Indexing with a single bool is not supported. Use ops.where.")
+            raise IndexError(_SINGLE_BOOL)
         if isinstance(item, np.ndarray) and item.ndim == 0 and item.dtype.kind in "iu":
             item = int(item)
         if item is None or item is Ellipsis or isinstance(item, (slice, int)):
@@ -39,8 +52,12 @@ def _standardize(key: Any, ndim: int) -> list[Any]:
         elif _is_array(item):
             tensor = to_tensor(item)
             if tensor.dtype == "bool":
+                if not tensor.shape:
+                    raise IndexError(_SINGLE_BOOL)
+                host = np.asarray(tensor)
                 items.extend(
-                    to_tensor(found.astype("int32")) for found in np.nonzero(np.asarray(tensor))
+                    _Places(to_tensor(found.astype("int32")), extent)
+                    for found, extent in zip(np.nonzero(host), host.shape, strict=True)
                 )
             elif tensor.dtype.startswith(("int", "uint")):
                 items.append(tensor)
@@ -66,7 +83,7 @@ def _standardize(key: Any, ndim: int) -> list[Any]:
         raise IndexError("An index can hold one Ellipsis (...) only.")
     place = ellipses[0] if ellipses else len(items)
     items[place : place + len(ellipses)] = [_WHOLE] * (ndim - taken)
-    return items
+    return items, place if ellipses else None
 
 
 def _position(item: int, n: int | None, axis: int) -> int:
@@ -95,16 +112,17 @@ def get_item(x: Any, key: Any) -> Any:
         IndexError: an index is out of bounds or of the wrong kind.
     """
     shape = tuple(x.shape)
-    items = _standardize(key, len(shape))
-    advanced = any(hasattr(item, "aval") for item in items)
+    items, gap = _standardize(key, len(shape))
+    advanced = any(hasattr(item, "aval") or item.__class__ is _Places for item in items)
     starts: list[int] = []
     stops: list[Any] = []
     steps: list[int] = []
     flipped: list[int] = []
     out_shape: list[Any] = []  # after the basic part, without the dimensions that integers remove
     arrays: list[tuple[int, Any]] = []  # (dimension of that shape, index tensor)
+    sides: set[bool] = set()  # of the Ellipsis, on which there are index tensors
     axis = 0
-    for item in items:
+    for place, item in enumerate(items):
         if item is None:
             out_shape.append(1)
             continue
@@ -124,8 +142,8 @@ def get_item(x: Any, key: Any) -> Any:
             steps.append(1)
         else:
             # Beside tensors NumPy takes integers for tensors as well.
-            found = to_tensor(_position(item, n, axis), "int32") if isinstance(item, int) else item
-            arrays.append((len(out_shape), found))
+            arrays.append((len(out_shape), _index_tensor(item, n, axis)))
+            sides.add(gap is not None and place < gap)
             starts.append(0)
             stops.append(n)
             steps.append(1)
@@ -137,7 +155,21 @@ def get_item(x: Any, key: Any) -> Any:
         x = lang.rev(x, tuple(flipped))
     if tuple(x.shape) != tuple(out_shape):
         x = lang.reshape(x, tuple(out_shape))
-    return _take(x, arrays) if arrays else x
+    return _take(x, arrays, len(sides) > 1) if arrays else x
+
+
+def _index_tensor(item: Any, n: int | None, axis: int) -> Any:
+    """An entry of the key that selects places of a dimension, as an integer tensor."""
+    if isinstance(item, int):
+        return to_tensor(_position(item, n, axis), "int32")
+    if item.__class__ is _Places:
+        if n is not None and item.extent != n:
+            raise IndexError(
+                f"A bool index must have the size of dimension {axis}, which is {n}. Received: "
+                f"{item.extent}."
+            )
+        return item.index
+    return item
 
 
 def _range(item: slice, n: int | None) -> tuple[int, int | None, int, int | None]:
@@ -158,13 +190,18 @@ def _range(item: slice, n: int | None) -> tuple[int, int | None, int, int | None
     return start, stop, step, count
 
 
-def _take(x: Any, arrays: list[tuple[int, Any]]) -> Any:
+def _take(x: Any, arrays: list[tuple[int, Any]], apart: bool) -> Any:
     """Advanced indexing: the dimensions of the indices go where NumPy puts them."""
     axes = tuple(axis for axis, _ in arrays)
+    if len(arrays) > 1:
+        try:
+            shapes.broadcast(*(tuple(found.shape) for _, found in arrays))
+        except ValueError as error:
+            raise IndexError(f"The index tensors don't fit together: {error}") from None
     ndim = len(x.shape)
     out = lang.gather(x, [found for _, found in arrays], axes)
     new = len(out.shape) - (ndim - len(axes))
-    adjacent = axes == tuple(range(axes[0], axes[0] + len(axes)))
+    adjacent = not apart and axes == tuple(range(axes[0], axes[0] + len(axes)))
     first = axes[0] if adjacent else 0
     if first == 0:
         return out

@@ -165,12 +165,32 @@ def bitwise_xor(x: Any, y: Any) -> Any:
 
 def left_shift(x: Any, y: Any) -> Any:
     """x << y"""
-    return lang.shift_left(*promote(x, y))
+    return lang.shift_left(*_bool_to_int(*promote(x, y)))
 
 
 def right_shift(x: Any, y: Any) -> Any:
     """x >> y"""
-    return lang.shift_right(*promote(x, y))
+    return lang.shift_right(*_bool_to_int(*promote(x, y)))
+
+
+def round_(x: Any, ndigits: int | None = None) -> Any:
+    """x rounded to a number of decimals, halves to even"""
+    x = to_tensor(x)
+    if x.dtype not in INEXACT_SET and (ndigits or 0) >= 0:
+        return lang.cast(x, "int32") if x.dtype == "bool" else x
+    if not ndigits:
+        return lang.round_(x)
+    scale = 10.0 ** abs(ndigits)
+    if ndigits > 0:
+        rounded = lang.div(lang.round_(lang.mul(x, scale)), scale)
+        return lang.select(lang.isfinite(rounded), rounded, x)
+    wide = x if x.dtype in INEXACT_SET else lang.cast(x, "float64")
+    return lang.cast(lang.mul(lang.round_(lang.div(wide, scale)), scale), x.dtype)
+
+
+def divmod_(x1: Any, x2: Any) -> tuple[Any, Any]:
+    """(x1 // x2, x1 % x2)"""
+    return floor_divide(x1, x2), mod(x1, x2)
 
 
 def invert(x: Any) -> Any:
@@ -232,14 +252,14 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "__lshift__": left_shift, "__rshift__": right_shift,
     "__lt__": less, "__le__": less_equal, "__gt__": greater, "__ge__": greater_equal,
     "__neg__": negative, "__abs__": absolute, "__invert__": invert,
-    "__pos__": to_tensor,
+    "__pos__": to_tensor, "__round__": round_, "__divmod__": divmod_,
 }  # fmt: skip
 REFLECTED = {
     f"__r{name[2:]}": _reflected(OPERATORS[name])
     for name in OPERATORS
     if name in (
         "__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__mod__", "__pow__",
-        "__matmul__", "__and__", "__or__", "__xor__",
+        "__matmul__", "__and__", "__or__", "__xor__", "__lshift__", "__rshift__", "__divmod__",
     )
 }  # fmt: skip
 EQUALITY = {"__eq__": _comparison(equal, False), "__ne__": _comparison(not_equal, True)}
@@ -255,6 +275,7 @@ def attach(cls: type, table: dict[str, Callable[..., Any]]) -> None:
 _UFUNCS = {
     np.add: add, np.subtract: subtract, np.multiply: multiply, np.true_divide: divide,
     np.floor_divide: floor_divide, np.remainder: mod, np.power: power, np.matmul: matmul,
+    np.left_shift: left_shift, np.right_shift: right_shift, np.divmod: divmod_,
     np.bitwise_and: bitwise_and, np.bitwise_or: bitwise_or, np.bitwise_xor: bitwise_xor,
     np.equal: equal, np.not_equal: not_equal, np.less: less, np.less_equal: less_equal,
     np.greater: greater, np.greater_equal: greater_equal,
