@@ -15,7 +15,7 @@ def test_first_bash_block_holds_the_demo_and_the_tests() -> None:
 
 
 def test_linked_files_exist() -> None:
-    for name in ("README.md", "CHANGELOG.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert target.startswith("http") or (ROOT / target).exists(), f"{name}: {target}"
