@@ -22,7 +22,14 @@ from kbackend.engine.array_module import (
     window,
 )
 from kbackend.engine.interface import Kernel
-from kbackend_numpy.kernels import arithmetic, normalization, optimizer, recurrent
+from kbackend_numpy.kernels import (
+    activation,
+    arithmetic,
+    crossentropy,
+    normalization,
+    optimizer,
+    recurrent,
+)
 from kbackend_numpy.kernels import indexing as own_indexing
 from kbackend_numpy.kernels import linalg as own_linalg
 from kbackend_numpy.kernels import random as own_random
@@ -87,4 +94,5 @@ def table() -> dict[str, Kernel]:
 
 def composites() -> dict[str, Kernel]:
     """NumPy's kernels of composites; all others run as their bodies."""
-    return normalization.COMPOSITES | optimizer.COMPOSITES | recurrent.COMPOSITES
+    families = (activation, crossentropy, normalization, optimizer, recurrent)
+    return {name: kernel for family in families for name, kernel in family.COMPOSITES.items()}

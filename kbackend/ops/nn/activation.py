@@ -25,7 +25,13 @@ def softplus_c(x: Any) -> Any:
 
 @softplus_c.def_vjp
 def _softplus_vjp(needs: Any, g: Any, result: Any, x: Any) -> Any:
-    return (lang.mul(g, lang.sigmoid(x)),)
+    return (softplus_grad_c(g, x),)
+
+
+@composite("softplus_grad")
+def softplus_grad_c(g: Any, x: Any) -> Any:
+    """Gradient of softplus."""
+    return lang.mul(g, lang.sigmoid(x))
 
 
 @composite("silu")
@@ -36,9 +42,15 @@ def silu_c(x: Any) -> Any:
 
 @silu_c.def_vjp
 def _silu_vjp(needs: Any, g: Any, result: Any, x: Any) -> Any:
+    return (silu_grad_c(g, result, x),)
+
+
+@composite("silu_grad")
+def silu_grad_c(g: Any, result: Any, x: Any) -> Any:
+    """Gradient of silu."""
     s = lang.sigmoid(x)
     # d(x s)/dx = s + x s (1 - s), with x s the result
-    return (lang.mul(g, lang.add(s, lang.mul(result, lang.sub(1.0, s)))),)
+    return lang.mul(g, lang.add(s, lang.mul(result, lang.sub(1.0, s))))
 
 
 def _cdf(x: Any) -> Any:
@@ -64,14 +76,20 @@ def gelu_c(x: Any, *, approximate: bool) -> Any:
 
 @gelu_c.def_vjp
 def _gelu_vjp(needs: Any, g: Any, result: Any, x: Any, *, approximate: bool) -> Any:
+    return (gelu_grad_c(g, result, x, approximate=approximate),)
+
+
+@composite("gelu_grad")
+def gelu_grad_c(g: Any, result: Any, x: Any, *, approximate: bool) -> Any:
+    """Gradient of gelu."""
     if not approximate:
         density = lang.mul(lang.exp(lang.mul(lang.mul(x, x), -0.5)), _INV_SQRT_2PI)
-        return (lang.mul(g, lang.add(_cdf(x), lang.mul(x, density))),)
+        return lang.mul(g, lang.add(_cdf(x), lang.mul(x, density)))
     t, square = _tanh_of(x)
     inner = lang.add(lang.mul(square, 3 * 0.044715 * _SQRT_2_OVER_PI), _SQRT_2_OVER_PI)
     # The result is 0.5 x (1 + t), so that x (1 - t^2) / 2 is the result times (1 - t).
     slope = lang.mul(lang.mul(result, lang.sub(1.0, t)), inner)
-    return (lang.mul(g, lang.add(lang.mul(lang.add(t, 1.0), 0.5), slope)),)
+    return lang.mul(g, lang.add(lang.mul(lang.add(t, 1.0), 0.5), slope))
 
 
 # ----- ops -----

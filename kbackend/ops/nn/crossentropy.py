@@ -1,4 +1,4 @@
-"""Cross entropies as composites, each with one joint gradient.
+"""Cross entropies as composites, each with one joint gradient, itself a composite for predictions.
 
 From logits the gradient is `softmax - target`, which neither overflows nor needs the logarithm.
 From probabilities the values are scaled to sum to 1 and clipped as Keras does.
@@ -43,10 +43,16 @@ def _softmax_cross_entropy_vjp(
     d_target = lang.neg(lang.mul(g, log_softmax_c(logits, axes=axes))) if needs[0] else None
     if not needs[1]:
         return d_target, None
+    return d_target, softmax_cross_entropy_grad(g, target, logits, axes=axes)
+
+
+@composite("softmax_cross_entropy_grad")
+def softmax_cross_entropy_grad(g: Any, target: Any, logits: Any, *, axes: Ints) -> Any:
+    """Gradient of `softmax_cross_entropy` in the logits."""
     # Targets need not sum to 1: they may be masked, or weighted by class.
     mass = lang.reduce_sum(target, axes, True)
     expected = lang.mul(softmax_c(logits, axes=axes), mass)
-    return d_target, lang.mul(g, lang.sub(expected, target))
+    return lang.mul(g, lang.sub(expected, target))
 
 
 @composite("probability_cross_entropy")
@@ -60,15 +66,27 @@ def probability_cross_entropy(target: Any, output: Any, *, axes: Ints, epsilon: 
 def _probability_cross_entropy_vjp(
     needs: Any, g: Any, result: Any, target: Any, output: Any, *, axes: Ints, epsilon: float
 ) -> Any:
+    d_target = None
+    if needs[0]:
+        q = lang.div(output, lang.reduce_sum(output, axes, True))
+        d_target = lang.neg(lang.mul(g, lang.log(_clip(q, epsilon))))
+    if not needs[1]:
+        return d_target, None
+    d_output = probability_cross_entropy_grad(g, target, output, axes=axes, epsilon=epsilon)
+    return d_target, d_output
+
+
+@composite("probability_cross_entropy_grad")
+def probability_cross_entropy_grad(
+    g: Any, target: Any, output: Any, *, axes: Ints, epsilon: float
+) -> Any:
+    """Gradient of `probability_cross_entropy` in the probabilities."""
     total = lang.reduce_sum(output, axes, True)
     q = lang.div(output, total)
     clipped = _clip(q, epsilon)
-    d_target = lang.neg(lang.mul(g, lang.log(clipped))) if needs[0] else None
-    if not needs[1]:
-        return d_target, None
     d_q = _where_kept(lang.neg(lang.div(lang.mul(g, target), clipped)), q, epsilon)
     projected = lang.reduce_sum(lang.mul(d_q, q), axes, True)
-    return d_target, lang.div(lang.sub(d_q, projected), total)
+    return lang.div(lang.sub(d_q, projected), total)
 
 
 # ----- integer targets: labels (n,), classes last -----
@@ -98,13 +116,17 @@ def sparse_softmax_cross_entropy(labels: Any, logits: Any) -> Any:
 def _sparse_softmax_cross_entropy_vjp(
     needs: Any, g: Any, result: Any, labels: Any, logits: Any
 ) -> Any:
-    if not needs[1]:
-        return None, None
+    return None, sparse_softmax_cross_entropy_grad(g, labels, logits) if needs[1] else None
+
+
+@composite("sparse_softmax_cross_entropy_grad")
+def sparse_softmax_cross_entropy_grad(g: Any, labels: Any, logits: Any) -> Any:
+    """Gradient of `sparse_softmax_cross_entropy` in the logits."""
     valid, places = _places(labels, logits.shape[-1])
     g = lang.select(valid, g, 0.0)
     rows = lang.reshape(g, (*g.shape, 1))
     expected = lang.mul(softmax_c(logits, axes=(1,)), rows)
-    return None, _put(expected, lang.neg(g), places)
+    return _put(expected, lang.neg(g), places)
 
 
 @composite("sparse_probability_cross_entropy")
@@ -121,6 +143,14 @@ def _sparse_probability_cross_entropy_vjp(
 ) -> Any:
     if not needs[1]:
         return None, None
+    return None, sparse_probability_cross_entropy_grad(g, labels, output, epsilon=epsilon)
+
+
+@composite("sparse_probability_cross_entropy_grad")
+def sparse_probability_cross_entropy_grad(
+    g: Any, labels: Any, output: Any, *, epsilon: float
+) -> Any:
+    """Gradient of `sparse_probability_cross_entropy` in the probabilities."""
     total = lang.reduce_sum(output, (1,), False)
     valid, places = _places(labels, output.shape[-1])
     q = lang.div(lang.gather(output, places, (0, 1)), total)
@@ -128,7 +158,7 @@ def _sparse_probability_cross_entropy_vjp(
     d_q = _where_kept(lang.neg(lang.div(g, _clip(q, epsilon))), q, epsilon)
     at_label = lang.div(lang.select(valid, d_q, 0.0), total)
     shared = lang.reshape(lang.neg(lang.mul(at_label, q)), (*q.shape, 1))
-    return None, _put(lang.broadcast_to(shared, tuple(output.shape)), at_label, places)
+    return _put(lang.broadcast_to(shared, tuple(output.shape)), at_label, places)
 
 
 # ----- two classes -----
@@ -144,8 +174,14 @@ def sigmoid_cross_entropy(target: Any, logits: Any) -> Any:
 def _sigmoid_cross_entropy_vjp(needs: Any, g: Any, result: Any, target: Any, logits: Any) -> Any:
     return (
         lang.neg(lang.mul(g, logits)) if needs[0] else None,
-        lang.mul(g, lang.sub(lang.sigmoid(logits), target)) if needs[1] else None,
+        sigmoid_cross_entropy_grad(g, target, logits) if needs[1] else None,
     )
+
+
+@composite("sigmoid_cross_entropy_grad")
+def sigmoid_cross_entropy_grad(g: Any, target: Any, logits: Any) -> Any:
+    """Gradient of `sigmoid_cross_entropy` in the logits."""
+    return lang.mul(g, lang.sub(lang.sigmoid(logits), target))
 
 
 @composite("binary_probability_cross_entropy")
@@ -161,10 +197,21 @@ def binary_probability_cross_entropy(target: Any, output: Any, *, epsilon: float
 def _binary_probability_cross_entropy_vjp(
     needs: Any, g: Any, result: Any, target: Any, output: Any, *, epsilon: float
 ) -> Any:
-    q = _clip(output, epsilon)
-    other = lang.sub(1.0, q)
-    d_target = lang.mul(g, lang.sub(lang.log(other), lang.log(q))) if needs[0] else None
+    d_target = None
+    if needs[0]:
+        q = _clip(output, epsilon)
+        d_target = lang.mul(g, lang.sub(lang.log(lang.sub(1.0, q)), lang.log(q)))
     if not needs[1]:
         return d_target, None
+    return d_target, binary_probability_cross_entropy_grad(g, target, output, epsilon=epsilon)
+
+
+@composite("binary_probability_cross_entropy_grad")
+def binary_probability_cross_entropy_grad(
+    g: Any, target: Any, output: Any, *, epsilon: float
+) -> Any:
+    """Gradient of `binary_probability_cross_entropy` in the probabilities."""
+    q = _clip(output, epsilon)
+    other = lang.sub(1.0, q)
     slope = lang.div(lang.mul(g, lang.sub(q, target)), lang.mul(q, other))
-    return d_target, _where_kept(slope, output, epsilon)
+    return _where_kept(slope, output, epsilon)

@@ -20,7 +20,13 @@ def relu_c(x: Any) -> Any:
 
 @relu_c.def_vjp
 def _relu_vjp(needs: Any, g: Any, result: Any, x: Any) -> Any:
-    return (lang.select(lang.lt(0, x), g, 0),)
+    return (relu_grad_c(g, x),)
+
+
+@composite("relu_grad")
+def relu_grad_c(g: Any, x: Any) -> Any:
+    """Gradient of relu."""
+    return lang.select(lang.lt(0, x), g, 0)
 
 
 @composite("leaky_relu")

@@ -23,8 +23,14 @@ def softmax_c(x: Any, *, axes: Ints) -> Any:
 
 @softmax_c.def_vjp
 def _softmax_vjp(needs: Any, g: Any, result: Any, x: Any, *, axes: Ints) -> Any:
+    return (softmax_grad_c(g, result, axes=axes),)
+
+
+@composite("softmax_grad")
+def softmax_grad_c(g: Any, result: Any, *, axes: Ints) -> Any:
+    """Gradient of softmax, by its result."""
     weighted = lang.mul(g, result)
-    return (lang.sub(weighted, lang.mul(result, lang.reduce_sum(weighted, axes, True))),)
+    return lang.sub(weighted, lang.mul(result, lang.reduce_sum(weighted, axes, True)))
 
 
 @composite("log_softmax")
@@ -36,7 +42,13 @@ def log_softmax_c(x: Any, *, axes: Ints) -> Any:
 
 @log_softmax_c.def_vjp
 def _log_softmax_vjp(needs: Any, g: Any, result: Any, x: Any, *, axes: Ints) -> Any:
-    return (lang.sub(g, lang.mul(lang.exp(result), lang.reduce_sum(g, axes, True))),)
+    return (log_softmax_grad_c(g, result, axes=axes),)
+
+
+@composite("log_softmax_grad")
+def log_softmax_grad_c(g: Any, result: Any, *, axes: Ints) -> Any:
+    """Gradient of log_softmax, by its result."""
+    return lang.sub(g, lang.mul(lang.exp(result), lang.reduce_sum(g, axes, True)))
 
 
 @op()
