@@ -373,6 +373,20 @@ class Layer(StateHolder, Operation):
                     )
         return args, {key: tree.map_structure(convert, value) for key, value in kwargs.items()}
 
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Structure of KerasTensors with the shapes and dtypes of the outputs.
+
+        Found by running `call` on KerasTensors; where that fails, by the layer's own
+        `compute_output_shape` if it defines one.
+        """
+        try:
+            return infer_spec(self.call, *args, **kwargs)
+        except Exception:
+            if type(self).compute_output_shape is Layer.compute_output_shape:
+                raise
+            shapes = tree.map_structure(lambda x: getattr(x, "shape", None), args)
+            return symbols_of(self.compute_output_shape(*shapes), self.compute_dtype)
+
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """Shape of the output for the given input shape(s).
 
