@@ -6,7 +6,7 @@ same keys always flatten alike; an OrderedDict keeps its own order. `None` is a 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -71,8 +71,11 @@ def _rebuild(like: Any, children: list[Any]) -> Any:
 def _map_dict(like: Mapping[Any, Any], children: dict[Any, Any]) -> Any:
     # Keep the original insertion order and, for the usual classes, the class.
     ordered = {key: children[key] for key in like}
-    make: Any = type(like)
-    return make(ordered) if type(like).__name__ == "OrderedDict" else ordered
+    if isinstance(like, OrderedDict):
+        return OrderedDict(ordered)
+    if isinstance(like, defaultdict):
+        return defaultdict(like.default_factory, ordered)
+    return ordered
 
 
 def map_structure(fn: Callable[..., Any], structure: Any, *others: Any) -> Any:
