@@ -51,7 +51,7 @@ def build_model(learning_rate=0.05, dropout=0.3):
 def main(quick=False):
     keras.utils.set_random_seed(1)
     (x_train, y_train), (x_test, y_test) = load_data()
-    epochs = 6 if quick else 20
+    epochs = 6 if quick else 15
     steps = epochs * -(-len(x_train) // BATCH_SIZE)
     model = build_model(keras.optimizers.schedules.CosineDecay(0.1, steps))
     model.summary()

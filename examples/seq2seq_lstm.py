@@ -76,7 +76,7 @@ def main(quick=False):
     model.fit(
         [sequences[train], shifted[train]],
         answers[train],
-        epochs=5 if quick else 12,
+        epochs=5 if quick else 8,
         batch_size=64,
         verbose=2,
     )
