@@ -14,7 +14,7 @@ class RematScope:
     """Layers made inside save memory: their intermediate values are not kept for the gradient.
 
     Args:
-        mode: "full" (all layers), "activations" (activation layers), "larger_than" (layers whose
+        mode: "full" (all layers), "activations" (layers with an activation), "larger_than" (layers whose
             output has more than `output_size_threshold` elements), "list_of_layers" (those named
             in `layer_names`), or `None` for none.
         output_size_threshold: elements, for "larger_than".
@@ -55,7 +55,7 @@ class RematScope:
 
         Args:
             name: the layer's name.
-            is_activation: whether it only applies an activation.
+            is_activation: whether it applies an activation.
             output_size: elements of its output in the last call, `None` before the first.
         """
         if self.mode == "larger_than":

@@ -82,8 +82,6 @@ class Layer(StateHolder, Operation):
         (2, 3)
     """
 
-    # Whether a RematScope for activations covers the layer.
-    _is_activation = False
     _call_signature: CallSignature
     _build_signature: BuildSignature
 
@@ -343,7 +341,7 @@ class Layer(StateHolder, Operation):
         """`call`, keeping no intermediate values where the RematScope says so."""
         scope = self._remat
         covered = scope is not None and scope.covers(
-            self.name, self._is_activation, self._output_size
+            self.name, getattr(self, "activation", None) is not None, self._output_size
         )
         outputs = (remat(self.call) if covered else self.call)(*args, **kwargs)
         self._output_size = sum(x.size for x in tree.flatten(outputs) if is_tensor(x))

@@ -280,7 +280,7 @@ def _indexed(x, key):
         return "IndexError"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(keys())
 def test_getitem_is_that_of_numpy(key):
     host = np.arange(24).reshape(_SHAPE)
