@@ -14,9 +14,9 @@ class RematScope:
     """Layers made inside save memory: their intermediate values are not kept for the gradient.
 
     Args:
-        mode: "full" (all layers), "activations" (layers with an activation), "larger_than" (layers whose
-            output has more than `output_size_threshold` elements), "list_of_layers" (those named
-            in `layer_names`), or `None` for none.
+        mode: "full" (all layers), "activations" (layers with an activation), "larger_than" (layers
+            whose output has more than `output_size_threshold` elements), "list_of_layers" (those
+            named in `layer_names`), or `None` for none.
         output_size_threshold: elements, for "larger_than".
         layer_names: names, for "list_of_layers".
 
