@@ -21,6 +21,6 @@ _TARGETS = {
     "TerminateOnNaN": "kbackend.callbacks.terminate_on_nan:TerminateOnNaN",
 }
 
-__all__ = sorted(_TARGETS)
+__all__ = list(_TARGETS)
 
 __getattr__, __dir__ = lazy.attach(__name__, _TARGETS)

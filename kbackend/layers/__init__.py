@@ -129,7 +129,9 @@ _TARGETS: dict[str, str] = {
     "GroupQueryAttention": "kbackend.layers.attention.grouped_query_attention:GroupQueryAttention",
     "MultiHeadAttention": "kbackend.layers.attention.multi_head_attention:MultiHeadAttention",
     # regularization
-    "ActivityRegularization": "kbackend.layers.regularization.activity_regularization:ActivityRegularization",
+    "ActivityRegularization": (
+        "kbackend.layers.regularization.activity_regularization:ActivityRegularization"
+    ),
     "AlphaDropout": "kbackend.layers.regularization.alpha_dropout:AlphaDropout",
     "Dropout": "kbackend.layers.regularization.dropout:Dropout",
     "GaussianDropout": "kbackend.layers.regularization.gaussian:GaussianDropout",

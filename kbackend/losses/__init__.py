@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from kbackend.base import serialization
-from kbackend.losses.circle import (
-    Circle,
-    circle,
-)
 from kbackend.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -18,23 +14,22 @@ from kbackend.losses.crossentropy import (
     categorical_crossentropy,
     sparse_categorical_crossentropy,
 )
-from kbackend.losses.ctc import CTC, ctc
 from kbackend.losses.focal import (
     BinaryFocalCrossentropy,
     CategoricalFocalCrossentropy,
     binary_focal_crossentropy,
     categorical_focal_crossentropy,
 )
-from kbackend.losses.hinge import (
+from kbackend.losses.loss import (
+    Loss,
+)
+from kbackend.losses.margin import (
     CategoricalHinge,
     Hinge,
     SquaredHinge,
     categorical_hinge,
     hinge,
     squared_hinge,
-)
-from kbackend.losses.loss import (
-    Loss,
 )
 from kbackend.losses.overlap import (
     Dice,
@@ -65,6 +60,11 @@ from kbackend.losses.regression import (
     mean_absolute_percentage_error,
     mean_squared_error,
     mean_squared_logarithmic_error,
+)
+from kbackend.losses.sequence import CTC, ctc
+from kbackend.losses.similarity import (
+    Circle,
+    circle,
 )
 
 __all__ = [

@@ -11,7 +11,7 @@ from kbackend.losses.alignment import mean_over
 from kbackend.losses.crossentropy import smooth_binary, smooth_categorical, warn_of_one_class
 from kbackend.losses.wrapper import NamedLoss
 from kbackend.ops.nn import loss as nn
-from kbackend.ops.nn.softmax import softmax_c
+from kbackend.ops.nn.normalized_exp import softmax_c
 from kbackend.ops.numpy.common import floating
 
 

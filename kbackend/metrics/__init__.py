@@ -16,7 +16,7 @@ from kbackend.losses.focal import (
     binary_focal_crossentropy,
     categorical_focal_crossentropy,
 )
-from kbackend.losses.hinge import (
+from kbackend.losses.margin import (
     categorical_hinge,
     hinge,
     squared_hinge,
@@ -68,17 +68,17 @@ from kbackend.metrics.fscore import (
     F1Score,
     FBetaScore,
 )
-from kbackend.metrics.hinge import (
-    CategoricalHinge,
-    Hinge,
-    SquaredHinge,
-)
 from kbackend.metrics.iou import (
     BinaryIoU,
     IoU,
     MeanIoU,
     OneHotIoU,
     OneHotMeanIoU,
+)
+from kbackend.metrics.margin import (
+    CategoricalHinge,
+    Hinge,
+    SquaredHinge,
 )
 from kbackend.metrics.metric import (
     Metric,

@@ -1,6 +1,7 @@
 """`keras.ops`: functions on tensors, also usable on KerasTensors in functional models."""
 
-from kbackend.ops import image, linalg, nn, numpy, operators
+from kbackend.ops import image, linalg, nn, numpy
+from kbackend.ops import operators as operators  # gives KerasTensors their operators
 from kbackend.ops.core import (
     associative_scan,
     cast,
@@ -378,7 +379,7 @@ __all__ = [
     "moveaxis", "multi_hot", "multiply", "nan_to_num", "nanargmax", "nanargmin", "nancumprod",
     "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod",
     "nanquantile", "nanstd", "nansum", "nanvar", "ndim", "negative", "nextafter", "nn", "nonzero",
-    "norm", "normalize", "not_equal", "numpy", "one_hot", "ones", "ones_like", "operators", "outer",
+    "norm", "normalize", "not_equal", "numpy", "one_hot", "ones", "ones_like", "outer",
     "pad", "percentile", "pinv", "polar", "power", "prod", "psnr", "ptp", "qr", "quantile",
     "rad2deg", "ravel", "real", "rearrange", "reciprocal", "relu", "relu6", "repeat", "reshape",
     "rfft", "right_shift", "rms_normalization", "roll", "rot90", "round", "rsqrt", "saturate_cast",

@@ -29,7 +29,7 @@ from kbackend.ops.fourier import (
 )
 from kbackend.ops.linalg import slogdet_of
 from kbackend.ops.nn.arguments import axes_of, floating
-from kbackend.ops.rearrange import rearrange
+from kbackend.ops.patterns import rearrange
 
 __all__ = [
     "cdist", "erf", "erfc", "erfinv", "extract_sequences", "fft", "fft2", "ifft2", "in_top_k",

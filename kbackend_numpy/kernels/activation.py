@@ -316,7 +316,7 @@ def log_softmax_into(out: Array, axes: Ints, x: Array) -> None:
 
 @wide
 def softmax(x: Array, *, axes: Ints) -> Array:
-    """See `kbackend.ops.nn.softmax`."""
+    """See `kbackend.ops.nn.normalized_exp`."""
     return over_classes(softmax_into, (x,), axes)
 
 
@@ -329,13 +329,13 @@ def _softmax_grad(out: Array, axes: Ints, g: Array, result: Array) -> None:
 
 @wide
 def softmax_grad(g: Array, result: Array, *, axes: Ints) -> Array:
-    """See `kbackend.ops.nn.softmax`."""
+    """See `kbackend.ops.nn.normalized_exp`."""
     return over_classes(_softmax_grad, (g, result), axes)
 
 
 @wide
 def log_softmax(x: Array, *, axes: Ints) -> Array:
-    """See `kbackend.ops.nn.softmax`."""
+    """See `kbackend.ops.nn.normalized_exp`."""
     return over_classes(log_softmax_into, (x,), axes)
 
 
@@ -347,7 +347,7 @@ def _log_softmax_grad(out: Array, axes: Ints, g: Array, result: Array) -> None:
 
 @wide
 def log_softmax_grad(g: Array, result: Array, *, axes: Ints) -> Array:
-    """See `kbackend.ops.nn.softmax`."""
+    """See `kbackend.ops.nn.normalized_exp`."""
     return over_classes(_log_softmax_grad, (g, result), axes)
 
 

@@ -143,7 +143,7 @@ class _Backward:
 
     def weights(self) -> tuple[Array, Array, Array]:
         """Gradients of the kernel, the recurrent kernel and the biases."""
-        units, grads = self.units, self.total
+        units, grads = self.units, np.asarray(self.total)
         gates = 1 + max(i for i, _ in self.layout if i is not None)
         dw = np.empty((self.features, gates * units), self.dtype)
         dr = np.empty((units, gates * units), self.dtype)

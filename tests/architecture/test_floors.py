@@ -1,10 +1,13 @@
 """Imports go down the floors, at the top of the file; engines stay apart; files stay small."""
 
 import ast
+import importlib
+import pkgutil
 from pathlib import Path
 
 import pytest
 
+import kbackend
 from tests.architecture import sources
 
 # Files that import kbackend modules while they run, with the reason.
@@ -183,3 +186,25 @@ def test_no_assert_no_print_no_bare_not_implemented(path: Path) -> None:
 @pytest.mark.parametrize("name", sorted([*LAZY, *NAMES_AS_DATA]))
 def test_exceptions_are_still_there(name: str) -> None:
     assert (sources.ROOT / name).is_file(), "take it off the list"
+
+
+def _packages() -> list[str]:
+    found = pkgutil.walk_packages(kbackend.__path__, "kbackend.")
+    # Rules have no public names; their modules are named after the families.
+    return [m.name for m in found if m.ispkg and m.name != "kbackend.prim"]
+
+
+# Namespaces that are meant to be found as attributes of their package.
+_NAMESPACES = {
+    "kbackend.ops": {"image", "linalg", "nn", "numpy"},
+    "kbackend.optimizers": {"legacy", "schedules"},
+}
+
+
+@pytest.mark.parametrize("package", _packages())
+def test_no_module_hides_a_public_name(package):
+    # Importing `package.name` would set the attribute `name` of the package to the module.
+    module = importlib.import_module(package)
+    modules = {m.name for m in pkgutil.iter_modules(module.__path__)}
+    hidden = modules & set(getattr(module, "__all__", ())) - _NAMESPACES.get(package, set())
+    assert not hidden, f"rename these modules of {package}: {sorted(hidden)}"

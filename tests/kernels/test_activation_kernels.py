@@ -14,13 +14,13 @@ from kbackend.ops.nn.activation import (
     softplus_c,
     softplus_grad_c,
 )
-from kbackend.ops.nn.rectifiers import relu_c, relu_grad_c
-from kbackend.ops.nn.softmax import (
+from kbackend.ops.nn.normalized_exp import (
     log_softmax_c,
     log_softmax_grad_c,
     softmax_c,
     softmax_grad_c,
 )
+from kbackend.ops.nn.rectifiers import relu_c, relu_grad_c
 from kbackend.random.noise import masked_scale
 from kbackend_numpy.kernels import activation
 

@@ -32,7 +32,7 @@ conv_p, conv_input_grad_p, conv_filter_grad_p = family(
 
 
 def conv(x: Any, w: Any, strides: Ints, padding: Pads, dilation: Ints, groups: int = 1) -> Any:
-    """Cross-correlation of `(batch, *space, channels)` with `(*window, channels/groups, filters)`."""
+    """Cross-correlation: `(batch, *space, channels)` by `(*window, channels/groups, filters)`."""
     return bind(conv_p, x, w, strides=strides, padding=padding, dilation=dilation, groups=groups)
 
 

@@ -9,9 +9,7 @@ from kbackend.base.dtypes import numpy_dtype
 from kbackend.engine.interface import Kernel
 
 # Floats narrower than 32 bits lose too much when they accumulate in their own width.
-NARROW = frozenset(
-    map(numpy_dtype, ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"))
-)
+NARROW = frozenset(map(numpy_dtype, ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")))
 Axes = tuple[int, ...]
 
 

@@ -110,7 +110,8 @@ class MultiHeadAttention(Heads):
         self._bias_constraint = constraints.get(bias_constraint)
         if isinstance(attention_axes, int):
             attention_axes = (attention_axes,)
-        self._attention_axes = None if attention_axes is None else tuple(attention_axes)
+        # All but the batch and the last dimension by default, known when the layer is built.
+        self._attention_axes: Any = None if attention_axes is None else tuple(attention_axes)
 
     # ----- what it is made of -----
 
@@ -188,7 +189,7 @@ class MultiHeadAttention(Heads):
         free = rank - 1
         out = self._output_shape or (query_shape[-1],)
         # Heads and their sizes are summed over.
-        head, size = _LETTERS[free : free + 2]
+        head, size = _LETTERS[free], _LETTERS[free + 1]
         letters = _LETTERS[free + 2 : free + 2 + len(out)]
         equation = (
             f"{_LETTERS[:free]}{head}{size},{head}{size}{letters}->{_LETTERS[:free]}{letters}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from kbackend.layers.arguments import positive_int
 from kbackend.layers.convolutional.base_conv import FilteringConv
-from kbackend.ops.nn.conv import conv
+from kbackend.ops.nn.convolution import conv
 
 
 class _Conv(FilteringConv):

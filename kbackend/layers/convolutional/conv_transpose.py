@@ -6,7 +6,7 @@ from typing import Any
 
 from kbackend.layers.convolutional.base_conv import FilteringConv
 from kbackend.ops.nn.arguments import per_dimension
-from kbackend.ops.nn.conv import conv_transpose
+from kbackend.ops.nn.convolution import conv_transpose
 
 
 class _ConvTranspose(FilteringConv):

@@ -7,7 +7,7 @@ from typing import Any
 from kbackend import constraints, initializers, regularizers
 from kbackend.layers.arguments import positive_int
 from kbackend.layers.convolutional.base_conv import BaseConv
-from kbackend.ops.nn.conv import depthwise_conv
+from kbackend.ops.nn.convolution import depthwise_conv
 
 
 class _DepthwiseConv(BaseConv):

@@ -99,7 +99,7 @@ class ConvLSTMCell(DropoutCell):
         """Zeros in the shape of the output for inputs `(batch, *space, channels)`."""
         first = self.data_format == "channels_first"
         space = inputs_shape[2:] if first else inputs_shape[1:-1]
-        made = []
+        made: list[Any] = []
         for size, k, s, d in zip(
             space, self.kernel_size, self.strides, self.dilation_rate, strict=True
         ):

@@ -36,7 +36,7 @@ class TimeDistributed(Wrapper):
         super().__init__(layer, **kwargs)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """Builds the layer for one step."""
         if not isinstance(input_shape, (tuple, list)) or len(input_shape) < 3:
             raise ValueError(

@@ -14,7 +14,7 @@ from kbackend.ops.image.geometry import (
     map_coordinates,
     perspective_transform,
 )
-from kbackend.ops.image.resize import resize, scale_and_translate
+from kbackend.ops.image.resizing import resize, scale_and_translate
 
 __all__ = [
     "affine_transform", "crop_images", "elastic_transform", "extract_patches",

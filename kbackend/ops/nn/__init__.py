@@ -13,7 +13,7 @@ from kbackend.ops.nn.activation import (
     swish,
 )
 from kbackend.ops.nn.attention import dot_product_attention
-from kbackend.ops.nn.conv import conv, conv_transpose, depthwise_conv, separable_conv
+from kbackend.ops.nn.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from kbackend.ops.nn.ctc import ctc_decode, ctc_loss
 from kbackend.ops.nn.encode import multi_hot, one_hot, polar
 from kbackend.ops.nn.loss import (
@@ -29,6 +29,7 @@ from kbackend.ops.nn.norm import (
     normalize,
     rms_normalization,
 )
+from kbackend.ops.nn.normalized_exp import glu, log_softmax, softmax, sparsemax
 from kbackend.ops.nn.patches import depth_to_space, fold, space_to_depth, unfold
 from kbackend.ops.nn.pool import (
     adaptive_average_pool,
@@ -52,7 +53,6 @@ from kbackend.ops.nn.rectifiers import (
     tanh_shrink,
     threshold,
 )
-from kbackend.ops.nn.softmax import glu, log_softmax, softmax, sparsemax
 
 __all__ = [
     "adaptive_average_pool", "adaptive_max_pool", "average_pool", "batch_normalization",

@@ -11,7 +11,7 @@ from kbackend.core.composite import composite
 from kbackend.core.convert import to_tensor
 from kbackend.ops.define import op
 from kbackend.ops.nn.arguments import LOW_PRECISION, floating
-from kbackend.ops.nn.softmax import softmax_c
+from kbackend.ops.nn.normalized_exp import softmax_c
 
 # What a masked logit becomes: far below all others, yet finite, so that a row in which everything
 # is masked stays a number.

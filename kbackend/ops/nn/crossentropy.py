@@ -11,7 +11,7 @@ from typing import Any
 from kbackend.core import lang
 from kbackend.core.composite import composite
 from kbackend.ops.nn.activation import softplus_c
-from kbackend.ops.nn.softmax import log_softmax_c, softmax_c
+from kbackend.ops.nn.normalized_exp import log_softmax_c, softmax_c
 
 Ints = tuple[int, ...]
 

@@ -12,7 +12,7 @@ from kbackend.core.convert import to_tensor
 from kbackend.core.tensor import Tensor
 from kbackend.ops.define import op
 from kbackend.ops.nn.arguments import floating
-from kbackend.ops.nn.softmax import log_softmax_c
+from kbackend.ops.nn.normalized_exp import log_softmax_c
 
 # log(0), finite so that differences of it stay numbers.
 _NEVER = -1e30

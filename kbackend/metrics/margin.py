@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kbackend.losses.hinge import categorical_hinge, hinge, squared_hinge
+from kbackend.losses.margin import categorical_hinge, hinge, squared_hinge
 from kbackend.metrics.reduction import NamedMean
 
 
