@@ -10,7 +10,7 @@ import numpy as np
 from kbackend.base import dtypes, shapes
 from kbackend.base.dtypes import INEXACT_SET, result_type
 from kbackend.core import lang
-from kbackend.core.convert import to_tensor
+from kbackend.core.convert import Readable, to_tensor
 from kbackend.core.tensor import Tensor
 
 _WEAK = frozenset((bool, int, float, complex))
@@ -234,13 +234,20 @@ def _reflected(fn: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda self, other: fn(other, self)
 
 
+def _is_data(value: Any) -> bool:
+    """Whether `value` can become a tensor."""
+    return isinstance(value, (list, tuple, Readable)) or hasattr(value, "__array__")
+
+
 def _comparison(fn: Callable[[Any, Any], Any], fallback: Any) -> Callable[[Any, Any], Any]:
     """`x == None` and the like are answered without conversion."""
 
     def compare(self: Any, other: Any) -> Any:
         if other is None or other.__class__ is str:
             return fallback
-        return fn(self, other)
+        if other.__class__ is Tensor or other.__class__ in _WEAK or _is_data(other):
+            return fn(self, other)
+        return NotImplemented  # Python then compares the objects themselves
 
     return compare
 

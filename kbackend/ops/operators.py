@@ -47,5 +47,7 @@ attach(
         "__round__": numpy.round,
         "__getitem__": numpy.get_item,
         "__iter__": _iterate,
+        "reshape": numpy.reshape,
+        "squeeze": numpy.squeeze,
     },
 )

@@ -337,3 +337,10 @@ def test_getitem_with_tensors_and_lists():
 def test_getitem_errors(key, match):
     with pytest.raises(IndexError, match=match):
         kb.ops.zeros(_SHAPE)[key]
+
+
+def test_comparison_with_what_is_no_data_is_that_of_objects():
+    x = kb.ops.ones((2,))
+    assert (x == object()) is False
+    assert (x != object()) is True
+    assert np.asarray(x == [1.0, 0.0]).tolist() == [True, False]

@@ -121,3 +121,9 @@ def test_unknown_dimensions():
 def test_results_that_depend_on_values(name):
     with pytest.raises(ValueError, match="depends? on the values"):
         getattr(ops, name)(KerasTensor((None, 3)))
+
+
+def test_keras_tensors_have_reshape_and_squeeze():
+    x = KerasTensor((None, 2, 3, 1))
+    assert x.squeeze(-1).shape == (None, 2, 3)
+    assert x.reshape((-1, 6)).shape == (None, 6)
