@@ -106,6 +106,12 @@ def _load_target(name: str, spec: _Spec) -> Callable[[], Engine]:
         for part in attribute.split("."):
             target = getattr(target, part)
     except ModuleNotFoundError as error:
+        if name in _BUILT_IN and error.name == module_name.partition(".")[0]:
+            raise EngineUnavailableError(
+                f"The engine '{name}' is not part of this installation: there is no package "
+                f"'{error.name}'. Upgrade with: pip install --upgrade '{spec.install}', or choose "
+                "another engine."
+            ) from error
         raise EngineUnavailableError(
             f"The engine '{name}' needs the package '{error.name}', which is not installed. "
             f"Install it with: pip install '{spec.install}'"

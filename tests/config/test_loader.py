@@ -356,3 +356,12 @@ def test_set_backend_inside_a_block_shows_after_it(toys: None) -> None:
         loader.set_backend("other")
         assert loader.backend() == "toy"
     assert loader.backend() == "other"
+
+
+def test_a_built_in_engine_that_this_installation_lacks_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    later = loader._Spec("kbackend_later.engine:Later", "kbackend[later]", "built in")
+    monkeypatch.setitem(loader._BUILT_IN, "later", later)
+    with pytest.raises(EngineUnavailableError, match="not part of this installation.*--upgrade"):
+        loader.get_engine("later")
