@@ -310,17 +310,19 @@ def test_steps_do_not_grow_memory() -> None:
     model.fit(X, Y, 4, epochs=10, verbose=0)
     tracemalloc.start()
     try:
-        model.fit(X, Y, 4, epochs=1, verbose=0)
-        gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
-        model.fit(X, Y, 4, epochs=100, verbose=0)  # 300 steps
-        gc.collect()
-        after, _ = tracemalloc.get_traced_memory()
+        growth = []
+        for _ in range(3):
+            gc.collect()
+            before, _ = tracemalloc.get_traced_memory()
+            model.fit(X, Y, 4, epochs=100, verbose=0)  # 300 steps
+            gc.collect()
+            after, _ = tracemalloc.get_traced_memory()
+            growth.append(after - before)
     finally:
         tracemalloc.stop()
     # The history of 100 epochs is a few kilobytes; one tensor kept per step would be more than
-    # 300 * 100 bytes.
-    assert after - before < 20_000
+    # 300 * 100 bytes. Caches of Python and NumPy fill up now and then, but not three times.
+    assert min(growth) < 20_000
 
 
 def test_steps_leave_no_cycles() -> None:
