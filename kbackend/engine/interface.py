@@ -13,8 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kbackend.base.errors import EngineError
+from kbackend.engine.program import Prepared
 
 KernelFn = Callable[..., Any]
+# (specs of the inputs, specs of the outputs, **parameters) -> a kernel, or None where it has none
+Prepare = Callable[..., Prepared | None]
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,13 @@ class Kernel:
         fn: called with the engine's arrays positionally and the primitive's parameters by keyword;
             returns an array, or a tuple of arrays for a primitive with several results.
         dtypes: names of the dtypes of the first argument that `fn` takes, or `None` for all.
+        prepare: makes the same kernel for given shapes and dtypes, writing into memory that it is
+            handed; for compiled programs. It may decline with `None`: then `fn` is called.
     """
 
     fn: KernelFn
     dtypes: frozenset[str] | None = None
+    prepare: Prepare | None = None
 
 
 @dataclass(frozen=True)

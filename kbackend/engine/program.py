@@ -1,0 +1,167 @@
+"""Programs: what the compiler hands to an engine. Plain data, so that an engine needs no compiler.
+
+A program is a list of steps over numbered values. Every value has a place: memory of a shared arena,
+an input, a constant, or an output. Values that are views of others share their memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, NamedTuple
+
+Ints = tuple[int, ...]
+
+
+class Spec(NamedTuple):
+    """What is known of an array before it is computed.
+
+    Attributes:
+        shape: dimensions.
+        dtype: name of the dtype.
+        strides: elements from one index to the next per dimension; `None` where they are those of
+            a contiguous array in row-major order.
+    """
+
+    shape: Ints
+    dtype: str
+    strides: Ints | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the elements lie side by side in row-major order."""
+        return self.strides is None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A kernel for given shapes and dtypes, that writes into memory it is handed.
+
+    Attributes:
+        run: called as `run(*outputs, *inputs, *scratch)`. Outputs and scratch are contiguous;
+            their former contents are undefined.
+        scratch: arrays that it needs while it runs.
+        overwrites: pairs (input, output) of positions: that output may be the very memory of that
+            input, if nothing else needs the input any more. Both have one shape and dtype.
+        work: nanoseconds that it takes on one thread, roughly, if it can use several; 0 if not.
+    """
+
+    run: Callable[..., None]
+    scratch: tuple[Spec, ...] = ()
+    overwrites: tuple[tuple[int, int], ...] = ()
+    work: float = 0.0
+
+
+class Place(NamedTuple):
+    """Where a value is.
+
+    Attributes:
+        base: the value whose memory it is, `ARENA`, or `FRESH`: made anew by its step in each run.
+        offset: bytes from there.
+        strides: bytes per dimension, `None` for contiguous values.
+    """
+
+    base: int
+    offset: int = 0
+    strides: Ints | None = None
+
+
+ARENA = -1
+FRESH = -2
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of a kernel.
+
+    Attributes:
+        name: key in the engine's table of primitives or composites, or one of the structured steps
+            "region", "switch", "while" and "scan".
+        inputs: values.
+        outputs: values.
+        params: parameters of the kernel; for structured steps the programs inside.
+        source: the layer and the line it came from, for messages.
+        prepared: the kernel, where the engine has prepared one.
+        scratch: places of the scratch arrays in the arena.
+    """
+
+    name: str
+    inputs: Ints
+    outputs: Ints
+    params: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    prepared: Prepared | None = None
+    scratch: Ints = ()
+
+
+class Node(NamedTuple):
+    """One elementwise operation inside a region.
+
+    Attributes:
+        name: primitive.
+        inputs: positions among the region's inputs, followed by the results of the nodes before.
+        params: the primitive's parameters.
+        spec: its result's.
+    """
+
+    name: str
+    inputs: Ints
+    params: Mapping[str, Any]
+    spec: Spec
+
+
+@dataclass(frozen=True)
+class Region:
+    """Elementwise operations that are run together, so that what lies between stays in cache.
+
+    Attributes:
+        inputs: specs of the inputs, which broadcast to `shape`.
+        nodes: operations, each after those that it needs.
+        outputs: positions (as in `Node.inputs`) of the results.
+        shape: the shape of all outputs.
+    """
+
+    inputs: tuple[Spec, ...]
+    nodes: tuple[Node, ...]
+    outputs: Ints
+    shape: Ints
+
+
+@dataclass(frozen=True)
+class Program:
+    """A planned computation.
+
+    Attributes:
+        specs: of the values, by number.
+        places: of the values, by number.
+        constants: value -> the engine's array.
+        inputs: values that are handed in with each run, contiguous.
+        outputs: values that are handed out: memory of their own in each run, unless they are
+            inputs or constants.
+        updates: pairs (input, value): after a run the input's memory holds the value.
+        steps: the kernels to call, in order.
+        arena: bytes of shared memory.
+        naive: bytes that all values would take without sharing.
+        name: what is computed, for messages.
+    """
+
+    specs: tuple[Spec, ...]
+    places: tuple[Place, ...]
+    constants: Mapping[int, Any]
+    inputs: Ints
+    outputs: Ints
+    updates: tuple[tuple[int, int], ...]
+    steps: tuple[Step, ...]
+    arena: int
+    naive: int = 0
+    name: str = "program"
+
+
+# What `Engine.compile` returns: the arrays of the inputs to those of the outputs.
+Runner = Callable[[list[Any]], list[Any]]

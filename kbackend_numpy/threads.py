@@ -1,0 +1,212 @@
+"""One owner of the cores: a pool of threads for large kernels, with BLAS on one thread beside it.
+
+NumPy lets go of the interpreter's lock while it computes, so threads that each work on a part of a
+large array run side by side. BLAS has threads of its own, which wait by spinning: beside another
+pool both lose. So inside `owned()` BLAS computes on the calling thread alone, and the pool splits
+the work; outside of it NumPy stays as the user has set it up.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+# Waking another thread and waiting for it costs 20 to 80 microseconds. Work that takes less than
+# this many nanoseconds on one thread is not split.
+WORTH_SPLITTING = 300_000
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def count() -> int:
+    """Threads that work at a time: the cores, or fewer where the environment says so.
+
+    The variables that limit BLAS limit the pool as well. Without a way to keep BLAS on one thread
+    it is 1: two pools on the same cores are worse than one.
+    """
+    limits = [_cores()]
+    for name in ("KBACKEND_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "")
+        if value.isdigit() and int(value) > 0:
+            limits.append(int(value))
+    return min(limits) if _blas() is not None else 1
+
+
+class _Blas:
+    """The thread count of the OpenBLAS that NumPy brings along."""
+
+    def __init__(self, library: ctypes.CDLL, prefix: str) -> None:
+        self.set = getattr(library, f"{prefix}openblas_set_num_threads64_")
+        self.get = getattr(library, f"{prefix}openblas_get_num_threads64_")
+
+
+@cache
+def _blas() -> _Blas | None:
+    """NumPy's own BLAS, or `None` where it is another than the OpenBLAS of the wheels."""
+    folder = pathlib.Path(np.__file__).parent
+    for place in (folder.parent / "numpy.libs", folder / ".dylibs"):
+        for path in sorted(place.glob("*openblas64_*")):
+            try:
+                return _Blas(ctypes.CDLL(str(path)), "scipy_")
+            except (OSError, AttributeError):
+                continue
+    return None
+
+
+_lock = threading.Lock()
+_owners = 0
+_outside = 1
+
+
+def active() -> bool:
+    """Whether work should be split here: the cores are taken, and there are several."""
+    return _owners > 0 and count() > 1
+
+
+@contextmanager
+def owned() -> Iterator[None]:
+    """Keeps BLAS on the calling thread inside; may be nested and entered by several threads."""
+    enter()
+    try:
+        yield
+    finally:
+        leave()
+
+
+def enter() -> None:
+    """Takes the cores; see `owned`."""
+    global _owners, _outside
+    blas = _blas()
+    if blas is None:
+        return
+    with _lock:
+        _owners += 1
+        if _owners == 1:
+            _outside = blas.get()
+            if _outside != 1:
+                blas.set(1)
+
+
+def leave() -> None:
+    """Gives the cores back; see `owned`."""
+    global _owners
+    blas = _blas()
+    if blas is None:
+        return
+    with _lock:
+        _owners -= 1
+        if _owners == 0 and _outside != 1:
+            blas.set(_outside)
+
+
+class _Job:
+    """Parts of one kernel, handed out one by one to whichever thread is free."""
+
+    __slots__ = ("done", "failure", "left", "lock", "next", "part", "parts")
+
+    def __init__(self, part: Callable[[int, int], None], parts: int) -> None:
+        self.part, self.parts = part, parts
+        self.next = 0
+        self.left = parts
+        self.lock = threading.Lock()
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.failure: BaseException | None = None
+
+    def work(self, worker: int) -> None:
+        """Runs parts until there are no more."""
+        while True:
+            with self.lock:
+                index = self.next
+                if index >= self.parts:
+                    return
+                self.next = index + 1
+            try:
+                if self.failure is None:
+                    self.part(index, worker)
+            except BaseException as error:
+                self.failure = error
+            with self.lock:
+                self.left -= 1
+                if not self.left:
+                    self.done.release()
+
+
+class _Pool:
+    """Threads that wait for jobs. They are daemons: nothing is lost when the process ends."""
+
+    def __init__(self, size: int) -> None:
+        self.process = os.getpid()
+        self.jobs: SimpleQueue[_Job] = SimpleQueue()
+        self.busy = threading.Lock()
+        for worker in range(1, size):
+            threading.Thread(
+                target=self._serve, args=(worker,), name=f"kbackend-{worker}", daemon=True
+            ).start()
+
+    def _serve(self, worker: int) -> None:
+        # Floating point warnings are a setting of each thread: infinities and NaN are values here.
+        with np.errstate(all="ignore"):
+            while True:
+                self.jobs.get().work(worker)
+
+
+_pool: _Pool | None = None
+
+
+def _current_pool() -> _Pool:
+    global _pool
+    with _lock:
+        # A forked child has none of its parent's threads.
+        if _pool is None or _pool.process != os.getpid():
+            _pool = _Pool(count())
+        return _pool
+
+
+def split(part: Callable[[int, int], Any], parts: int) -> None:
+    """Calls `part(index, worker)` for each index below `parts`, on several threads at a time.
+
+    Args:
+        part: does a part of the work; `worker` is below `count()` and belongs to one thread for as
+            long as the part runs, so that it can number scratch memory.
+        parts: how many there are.
+
+    Raises:
+        BaseException: what a part raised.
+    """
+    if parts > 1 and count() > 1:
+        pool = _current_pool()
+        # One job at a time, so that worker numbers are never used twice. Another thread's kernel
+        # that comes meanwhile runs on that thread alone.
+        if pool.busy.acquire(blocking=False):
+            try:
+                job = _Job(part, parts)
+                for _ in range(min(count(), parts) - 1):
+                    pool.jobs.put(job)
+                job.work(0)
+                job.done.acquire()
+            finally:
+                pool.busy.release()
+            if job.failure is not None:
+                raise job.failure
+            return
+    for index in range(parts):
+        part(index, 0)
+
+
+def ranges(total: int, parts: int) -> list[tuple[int, int]]:
+    """`total` items as at most `parts` ranges `(start, stop)` of nearly equal length."""
+    parts = max(1, min(parts, total))
+    return [(total * i // parts, total * (i + 1) // parts) for i in range(parts)]
