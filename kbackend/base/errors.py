@@ -26,6 +26,10 @@ class GraphError(KBackendError, RuntimeError):
     """A graph breaks a rule of the intermediate representation."""
 
 
+class TraceError(KBackendError, TypeError):
+    """A function can't be traced: it needs the value of a tensor, or lets one escape."""
+
+
 class MissingPackageError(KBackendError, ImportError):
     """An optional package is needed and not installed.
 

@@ -1,7 +1,7 @@
 """Programs: what the compiler hands to an engine. Plain data, so that an engine needs no compiler.
 
-A program is a list of steps over numbered values. Every value has a place: memory of a shared arena,
-an input, a constant, or an output. Values that are views of others share their memory.
+A program is a list of steps over numbered values. Every value has a place: memory of a shared
+arena, an input, a constant, or an output. Values that are views of others share their memory.
 """
 
 from __future__ import annotations

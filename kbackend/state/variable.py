@@ -13,6 +13,7 @@ from kbackend.core import lang, operators
 from kbackend.core.bind import Symbolic, abstract_maker, abstract_values, active_tapes
 from kbackend.core.convert import Readable, to_tensor
 from kbackend.core.indexing import INDEXING
+from kbackend.core.stateless import reading_through
 from kbackend.core.tensor import Tensor
 from kbackend.engine.loader import current_engine
 from kbackend.state.scopes import autocast_dtype, current_path, stateless_scope
@@ -90,8 +91,9 @@ class Variable(Readable):
                 )
             dims = shapes.standardize_shape(shape, allow_unknown=False)
             wanted = dtypes.standardize_dtype(dtype)
-            # A layer may make its weights while shapes are being inferred; they have values.
-            with abstract_values(None):
+            # A layer may make its weights while shapes are being inferred, or a step is traced;
+            # they have values all the same.
+            with abstract_values(None), reading_through(None):
                 value = to_tensor(initializer(dims, dtype=wanted), wanted)
             if value.shape != dims:
                 raise ValueError(

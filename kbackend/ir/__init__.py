@@ -1,0 +1,1 @@
+"""The intermediate representation: what a traced function computes, as data."""
