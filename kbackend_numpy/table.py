@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def table() -> dict[str, Kernel]:
     for family in _OWN:
         merged |= family.KERNELS
     return {
-        name: Kernel((_plain if name in _SILENT else _quiet)(kernel.fn), kernel.dtypes)
+        name: replace(kernel, fn=(_plain if name in _SILENT else _quiet)(kernel.fn))
         for name, kernel in merged.items()
     }
 
