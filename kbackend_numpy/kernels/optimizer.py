@@ -1,42 +1,123 @@
 """Kernels of the optimizers' rules: few temporaries, block by block, so that they stay in cache.
 
-The arrays that come in belong to immutable tensors and are only read.
+A rule is `rule(*arrays, *outputs, t, u, *scalars)` over blocks of one shape; `t` and `u` are
+scratch. An output may be the very memory of the array that it replaces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from kbackend.engine.interface import Kernel
+from kbackend.engine.program import Prepared, Spec
+from kbackend_numpy import threads
 
-# Elements: nine float32 blocks of this size fit in a typical 1 MB level 2 cache.
-_BLOCK = 16384
+# Bytes: five blocks and two of scratch fit in a typical 1 MB level 2 cache.
+_BLOCK = 1 << 17
+# Threads take longer blocks, so that they seldom wait for the interpreter's lock.
+_LONG_BLOCK = 1 << 18
+# Bytes of a parameter from which on two threads are faster than one, in spite of the memory.
+_LARGE = 1 << 22
+# Nanoseconds for a byte of the parameter, roughly.
+_COST = 0.5
 
 _Rule = Callable[..., None]
+# `(kind, **parameters)` to the function that turns the 0-d arrays at the end of the arguments into
+# the rule's scalars, as 0-d arrays.
+_Scalars = Callable[..., Callable[..., tuple[Any, ...]]]
 
 
-def _run(rule: _Rule, inputs: tuple[Any, ...], outputs: int, *scalars: Any) -> tuple[Any, ...]:
-    """Runs `rule(*inputs, *outputs, two scratch arrays, *scalars)` over all blocks."""
-    shape, dtype, size = inputs[0].shape, inputs[0].dtype, inputs[0].size
-    if size <= _BLOCK:
-        made = [np.empty(shape, dtype) for _ in range(outputs)]
+def _blocks(
+    rule: _Rule, arrays: Sequence[Any], scratch: Sequence[Any], scalars: tuple[Any, ...],
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    """Runs the rule over the rows from `start` to `stop`."""
+    step = len(scratch[0])
+    for at in range(start, stop, step):
+        end = min(at + step, stop)
+        rule(*[a[at:end] for a in arrays], *[s[: end - at] for s in scratch], *scalars)
+
+
+def _replaced(arrays: int) -> tuple[int, ...]:
+    """Places of the arrays that come back changed: all but that of the gradient."""
+    return (0, *range(2, arrays))
+
+
+def _kernel(rules: Mapping[int, _Rule], scalars: _Scalars, rates: int = 1) -> Kernel:
+    """The kernel of rules by the number of arrays; the last `rates` arguments are 0-d."""
+    known_scalars: Callable[..., Any] = lru_cache(maxsize=64)(scalars)
+
+    def fn(*inputs: Any, **params: Any) -> Any:
+        arrays, p = inputs[:-rates], inputs[0]
+        outputs = [np.empty(p.shape, p.dtype) for _ in _replaced(len(arrays))]
+        size = min(p.size, _BLOCK // p.itemsize)
+        scratch = [np.empty(size, p.dtype), np.empty(size, p.dtype)]
         with np.errstate(all="ignore"):
-            rule(*inputs, *made, np.empty(shape, dtype), np.empty(shape, dtype), *scalars)
-        return tuple(made)
-    flat = [np.ascontiguousarray(array).reshape(-1) for array in inputs]
-    made = [np.empty(size, dtype) for _ in range(outputs)]
-    scratch = [np.empty(_BLOCK, dtype), np.empty(_BLOCK, dtype)]
-    arrays = [*flat, *made]
-    with np.errstate(all="ignore"):
-        for start in range(0, size, _BLOCK):
-            blocks = [array[start : start + _BLOCK] for array in arrays]
-            if start + _BLOCK > size:
-                scratch = [block[: size - start] for block in scratch]
-            rule(*blocks, *scratch, *scalars)
-    return tuple([array.reshape(shape) for array in made])
+            values = known_scalars(p.dtype.type, **params)(*inputs[-rates:])
+            if size:
+                flat = [a.reshape(-1) for a in (*arrays, *outputs)]
+                _blocks(rules[len(arrays)], flat, scratch, values, 0, p.size)
+        return tuple(outputs) if len(outputs) > 1 else outputs[0]
+
+    def prepare(
+        inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], **params: Any
+    ) -> Prepared | None:
+        p, lr = inputs[0], inputs[-rates]
+        if p.dtype not in ("float32", "float64") or lr.dtype != p.dtype:
+            return None
+        values = known_scalars(np.dtype(p.dtype).type, **params)
+        overwrites = tuple(
+            (given, out)
+            for out, given in enumerate(_replaced(len(inputs) - rates))
+            if inputs[given].contiguous
+        )
+        rule = rules[len(inputs) - rates]
+        bytes_ = p.size * np.dtype(p.dtype).itemsize
+        made, known = len(outputs), len(outputs) + len(inputs)
+        arrays = known - rates
+        if bytes_ <= _BLOCK:
+
+            def whole(*args: Any) -> None:
+                scalars = values(*args[arrays:known])
+                rule(*args[made:arrays], *args[:made], *args[known:], *scalars)
+
+            return Prepared(whole, (Spec(p.shape, p.dtype),) * 2, overwrites)
+
+        flat = all(spec.contiguous for spec in inputs)
+        shape = (p.size,) if flat else p.shape
+        workers = threads.count() if bytes_ >= _LARGE else 1
+        row = bytes_ // shape[0]
+        step = max(1, (_LONG_BLOCK if workers > 1 else _BLOCK) // row)
+        parts = threads.ranges(shape[0], workers)
+
+        def blocks(*args: Any) -> None:
+            scalars, scratch = values(*args[arrays:known]), args[known:]
+            rows = [*args[made:arrays], *args[:made]]
+            if flat:
+                rows = [a.reshape(-1) for a in rows]
+            if workers == 1 or not threads.active():
+                _blocks(rule, rows, scratch[:2], scalars, 0, shape[0])
+                return
+
+            def part(index: int, worker: int) -> None:
+                own = scratch[2 * worker : 2 * worker + 2]
+                _blocks(rule, rows, own, scalars, *parts[index])
+
+            threads.split(part, len(parts))
+
+        scratch = (Spec((step, *shape[1:]), p.dtype),) * (2 * workers)
+        work = _COST * bytes_ if workers > 1 else 0.0
+        return Prepared(blocks, scratch, overwrites, work)
+
+    return Kernel(fn, prepare=prepare)
+
+
+def _fixed(kind: Any, *numbers: float) -> tuple[Any, ...]:
+    return tuple([np.array(n, kind) for n in numbers])
 
 
 def _weight_decay(p: Any, p_out: Any, t: Any, u: Any, lr: Any, rate: Any) -> None:
@@ -45,9 +126,9 @@ def _weight_decay(p: Any, p_out: Any, t: Any, u: Any, lr: Any, rate: Any) -> Non
     np.subtract(p, t, out=p_out)
 
 
-def weight_decay(p: Any, lr: Any, *, rate: float) -> Any:
-    """See `kbackend.optimizers.updates`."""
-    return _run(_weight_decay, (p,), 1, lr, p.dtype.type(rate))[0]
+def _decay_scalars(kind: Any, rate: float) -> Any:
+    fixed = _fixed(kind, rate)
+    return lambda lr: (lr, *fixed)
 
 
 def _sgd(p: Any, g: Any, p_out: Any, t: Any, u: Any, lr: Any) -> None:
@@ -55,9 +136,8 @@ def _sgd(p: Any, g: Any, p_out: Any, t: Any, u: Any, lr: Any) -> None:
     np.subtract(p, t, out=p_out)
 
 
-def sgd_update(p: Any, g: Any, lr: Any) -> Any:
-    """See `kbackend.optimizers.updates`."""
-    return _run(_sgd, (p, g), 1, lr)[0]
+def _sgd_scalars(kind: Any) -> Any:
+    return lambda lr: (lr,)
 
 
 def _momentum(
@@ -75,17 +155,9 @@ def _momentum(
         np.add(p, m_out, out=p_out)
 
 
-def momentum_update(p: Any, g: Any, m: Any, lr: Any, *, momentum: float, nesterov: bool) -> Any:
-    """See `kbackend.optimizers.updates`."""
-    return _run(_momentum, (p, g, m), 2, lr, p.dtype.type(momentum), nesterov)
-
-
-def _rate(lr: Any, iterations: Any, beta_1: float, beta_2: float) -> Any:
-    """Adam's learning rate with both corrections, in the dtype of `lr`."""
-    kind = lr.dtype.type
-    step, one = kind(int(iterations) + 1), kind(1)
-    widened = kind(lr) * np.sqrt(one - kind(beta_2) ** step)
-    return kind(widened / (one - kind(beta_1) ** step))
+def _momentum_scalars(kind: Any, momentum: float, nesterov: bool) -> Any:
+    fixed = _fixed(kind, momentum)
+    return lambda lr: (lr, *fixed, nesterov)
 
 
 def _moments(
@@ -126,28 +198,17 @@ def _amsgrad(
     _adam_step(p, m_out, max_out, p_out, t, u, alpha, epsilon)
 
 
-def adam_update(
-    p: Any, g: Any, m: Any, v: Any, lr: Any, iterations: Any,
-    *, beta_1: float, beta_2: float, epsilon: float,
-) -> Any:  # fmt: skip
-    """See `kbackend.optimizers.updates`."""
-    kind = p.dtype.type
-    with np.errstate(all="ignore"):
-        alpha = _rate(lr, iterations, beta_1, beta_2)
-    shares = kind(1.0 - beta_1), kind(1.0 - beta_2)
-    return _run(_adam, (p, g, m, v), 3, alpha, *shares, kind(epsilon))
+def _adam_scalars(kind: Any, beta_1: float, beta_2: float, epsilon: float) -> Any:
+    fixed = _fixed(kind, 1.0 - beta_1, 1.0 - beta_2, epsilon)
 
+    def scalars(lr: Any, iterations: Any) -> Any:
+        # The learning rate with both corrections, in its own dtype.
+        own = lr.dtype.type
+        step, one = own(int(iterations) + 1), own(1)
+        widened = lr[()] * np.sqrt(one - own(beta_2) ** step)
+        return (np.asarray(widened / (one - own(beta_1) ** step)), *fixed)
 
-def amsgrad_update(
-    p: Any, g: Any, m: Any, v: Any, v_max: Any, lr: Any, iterations: Any,
-    *, beta_1: float, beta_2: float, epsilon: float,
-) -> Any:  # fmt: skip
-    """See `kbackend.optimizers.updates`."""
-    kind = p.dtype.type
-    with np.errstate(all="ignore"):
-        alpha = _rate(lr, iterations, beta_1, beta_2)
-    shares = kind(1.0 - beta_1), kind(1.0 - beta_2)
-    return _run(_amsgrad, (p, g, m, v, v_max), 4, alpha, *shares, kind(epsilon))
+    return scalars
 
 
 def _average(old: Any, value: Any, out: Any, u: Any, rho: Any, share: Any) -> None:
@@ -210,30 +271,18 @@ def _rms_centered_momentum(
     _rms_centered(p, g, v, a, p_out, v_out, a_out, t, u, lr, rho, share, momentum, eps, m, m_out)
 
 
-def _rmsprop(rule: _Rule, arrays: tuple[Any, ...], rho: float, momentum: float, eps: float) -> Any:
-    *inputs, lr = arrays
-    kind = lr.dtype.type
-    scalars = lr, kind(rho), kind(1.0 - rho), kind(momentum), kind(eps)
-    # Everything but the gradient comes back changed.
-    return _run(rule, tuple(inputs), len(inputs) - 1, *scalars)
+def _rms_scalars(kind: Any, rho: float, momentum: float, epsilon: float) -> Any:
+    fixed = _fixed(kind, rho, 1.0 - rho, momentum, epsilon)
+    return lambda lr: (lr, *fixed)
 
 
-def rmsprop_update(*arrays: Any, rho: float, momentum: float, epsilon: float) -> Any:
-    """See `kbackend.optimizers.updates`."""
-    rule = _rms if len(arrays) == 4 else _rms_momentum
-    return _rmsprop(rule, arrays, rho, momentum, epsilon)
-
-
-def rmsprop_centered_update(*arrays: Any, rho: float, momentum: float, epsilon: float) -> Any:
-    """See `kbackend.optimizers.updates`."""
-    rule = _rms_centered if len(arrays) == 5 else _rms_centered_momentum
-    return _rmsprop(rule, arrays, rho, momentum, epsilon)
-
-
+# The rules by the number of arrays: RMSprop's depend on whether there is momentum.
 COMPOSITES: dict[str, Kernel] = {
-    fn.__name__: Kernel(fn)
-    for fn in (
-        weight_decay, sgd_update, momentum_update, adam_update, amsgrad_update, rmsprop_update,
-        rmsprop_centered_update,
-    )
-}  # fmt: skip
+    "weight_decay": _kernel({1: _weight_decay}, _decay_scalars),
+    "sgd_update": _kernel({2: _sgd}, _sgd_scalars),
+    "momentum_update": _kernel({3: _momentum}, _momentum_scalars),
+    "adam_update": _kernel({4: _adam}, _adam_scalars, rates=2),
+    "amsgrad_update": _kernel({5: _amsgrad}, _adam_scalars, rates=2),
+    "rmsprop_update": _kernel({3: _rms, 4: _rms_momentum}, _rms_scalars),
+    "rmsprop_centered_update": _kernel({4: _rms_centered, 5: _rms_centered_momentum}, _rms_scalars),
+}
