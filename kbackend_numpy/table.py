@@ -22,7 +22,8 @@ from kbackend.engine.array_module import (
     special,
     window,
 )
-from kbackend.engine.interface import Kernel
+from kbackend.engine.interface import Kernel, Prepare
+from kbackend_numpy import region
 from kbackend_numpy.kernels import (
     activation,
     arithmetic,
@@ -31,6 +32,7 @@ from kbackend_numpy.kernels import (
     optimizer,
     recurrent,
 )
+from kbackend_numpy.kernels import contract as own_contract
 from kbackend_numpy.kernels import indexing as own_indexing
 from kbackend_numpy.kernels import linalg as own_linalg
 from kbackend_numpy.kernels import random as own_random
@@ -38,13 +40,15 @@ from kbackend_numpy.kernels import reduce as own_reduce
 from kbackend_numpy.kernels import sort as own_sort
 from kbackend_numpy.kernels import special as own_special
 from kbackend_numpy.kernels import window as own_window
+from kbackend_numpy.kernels.elementwise import NAMES as ELEMENTWISE
 
 _SHARED = (
     elementwise, special, reduce, movement, indexing, contract, conv, window, scan, sort, random,
     linalg,
 )  # fmt: skip
 _OWN: tuple[Any, ...] = (
-    arithmetic, own_indexing, own_linalg, own_random, own_reduce, own_sort, own_special, own_window,
+    arithmetic, own_contract, own_indexing, own_linalg, own_random, own_reduce, own_sort,
+    own_special, own_window,
 )  # fmt: skip
 
 # Kernels that only move or compare elements never raise a floating point warning.
@@ -80,6 +84,14 @@ def _plain(fn: Callable[..., Any]) -> Callable[..., Any]:
     return kernel
 
 
+def _one_operation(name: str) -> Prepare:
+    return lambda inputs, outputs, **params: region.prepare_op(name, inputs, outputs, params)
+
+
+# Elementwise primitives are regions of one operation.
+_elementwise = {name: _one_operation(name) for name in ELEMENTWISE}
+
+
 def table() -> dict[str, Kernel]:
     """All kernels of the NumPy engine."""
     merged: dict[str, Kernel] = {}
@@ -88,7 +100,11 @@ def table() -> dict[str, Kernel]:
     for family in _OWN:
         merged |= family.KERNELS
     return {
-        name: replace(kernel, fn=(_plain if name in _SILENT else _quiet)(kernel.fn))
+        name: replace(
+            kernel,
+            fn=(_plain if name in _SILENT else _quiet)(kernel.fn),
+            prepare=kernel.prepare or _elementwise.get(name),
+        )
         for name, kernel in merged.items()
     }
 
