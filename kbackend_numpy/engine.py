@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from kbackend.base import dtypes
 from kbackend.engine.interface import Engine
+from kbackend.engine.program import Prepared, Program, Runner, Spec
+from kbackend_numpy import region
+from kbackend_numpy.kernels.elementwise import NAMES
+from kbackend_numpy.replay import Replay
 from kbackend_numpy.table import composites, table
 
 
@@ -15,6 +20,8 @@ class NumpyEngine(Engine):
     """Computes with NumPy on the host."""
 
     name = "numpy"
+    views = frozenset(("reshape", "transpose", "broadcast_to", "slice", "rev"))
+    fusible = NAMES
 
     def __init__(self) -> None:
         super().__init__(table(), composites())
@@ -46,3 +53,29 @@ class NumpyEngine(Engine):
     def owns(self, value: Any) -> bool:
         """Whether `value` is an ndarray."""
         return isinstance(value, np.ndarray)
+
+    def contiguous(self, array: Any) -> Any:
+        """The array with its elements in row-major order."""
+        return np.ascontiguousarray(array).reshape(array.shape)
+
+    def copy(self, array: Any) -> Any:
+        """A contiguous copy."""
+        return np.array(array, order="C")
+
+    def prepare(
+        self,
+        name: str,
+        inputs: tuple[Spec, ...],
+        outputs: tuple[Spec, ...],
+        params: Mapping[str, Any],
+    ) -> Prepared | None:
+        """The kernel of a step for given shapes; see `Engine.prepare`."""
+        if name == "region":
+            return region.prepare(params["region"], inputs)
+        if name == "copy":
+            return region.prepare_op(name, inputs, outputs, params)
+        return super().prepare(name, inputs, outputs, params)
+
+    def compile(self, program: Program) -> Runner:
+        """The program as calls bound to planned memory."""
+        return Replay(self, program)

@@ -33,6 +33,7 @@ from kbackend_numpy.kernels import (
     recurrent,
 )
 from kbackend_numpy.kernels import contract as own_contract
+from kbackend_numpy.kernels import conv as own_conv
 from kbackend_numpy.kernels import indexing as own_indexing
 from kbackend_numpy.kernels import linalg as own_linalg
 from kbackend_numpy.kernels import random as own_random
@@ -47,7 +48,7 @@ _SHARED = (
     linalg,
 )  # fmt: skip
 _OWN: tuple[Any, ...] = (
-    arithmetic, own_contract, own_indexing, own_linalg, own_random, own_reduce, own_sort,
+    arithmetic, own_contract, own_conv, own_indexing, own_linalg, own_random, own_reduce, own_sort,
     own_special, own_window,
 )  # fmt: skip
 

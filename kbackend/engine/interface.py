@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kbackend.base.errors import EngineError
-from kbackend.engine.program import Prepared
+from kbackend.engine.interpreter import Interpreter
+from kbackend.engine.program import Prepared, Program, Runner, Spec
 
 KernelFn = Callable[..., Any]
 # (specs of the inputs, specs of the outputs, **parameters) -> a kernel, or None where it has none
@@ -56,6 +57,11 @@ class Engine:
     name: ClassVar[str]
     # Capabilities that floors above may ask for by name (see `supports`).
     capabilities: ClassVar[frozenset[str]] = frozenset()
+    # Primitives whose results can be views of their argument, given by offset and strides. Programs
+    # for engines without them keep every value in memory of its own.
+    views: ClassVar[frozenset[str]] = frozenset()
+    # Elementwise primitives that regions may hold. Without them every operation is a step.
+    fusible: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, table: Mapping[str, Kernel], composites: Mapping[str, Kernel]) -> None:
         self.table = dict(table)
@@ -112,6 +118,36 @@ class Engine:
     def owns(self, value: Any) -> bool:
         """Whether `value` is an array of the kind that this engine computes on."""
         return False
+
+    def takes_composite(self, name: str, dtype: str) -> bool:
+        """Whether there is a kernel for a composite whose first argument has that dtype."""
+        kernel = self.composites.get(name)
+        return kernel is not None and (kernel.dtypes is None or dtype in kernel.dtypes)
+
+    def contiguous(self, array: Any) -> Any:
+        """One of the engine's arrays with its elements in row-major order."""
+        return array
+
+    def copy(self, array: Any) -> Any:
+        """The elements in memory that nothing else uses."""
+        return self.asarray(self.to_numpy(array), self.dtype_of(array))
+
+    def prepare(
+        self,
+        name: str,
+        inputs: tuple[Spec, ...],
+        outputs: tuple[Spec, ...],
+        params: Mapping[str, Any],
+    ) -> Prepared | None:
+        """The kernel of a step for given shapes, or `None` where there is only the general one."""
+        kernel = self.table.get(name) or self.composites.get(name)
+        if kernel is None or kernel.prepare is None:
+            return None
+        return kernel.prepare(inputs, outputs, **params)
+
+    def compile(self, program: Program) -> Runner:
+        """Makes a program ready to run; by default its steps call the kernels of the table."""
+        return Interpreter(self, program)
 
     def device_scope(self, name: str) -> AbstractContextManager[Any]:
         """A context in which new arrays are made on the device `name`, such as "cpu" or "gpu:1".

@@ -144,7 +144,8 @@ class Program:
         inputs: values that are handed in with each run, contiguous.
         outputs: values that are handed out: memory of their own in each run, unless they are
             inputs or constants.
-        updates: pairs (input, value): after a run the input's memory holds the value.
+        updates: pairs (input, value): what becomes of inputs that are variables. On an engine with
+            planned memory it is written into the input's memory.
         steps: the kernels to call, in order.
         arena: bytes of shared memory.
         naive: bytes that all values would take without sharing.
@@ -163,5 +164,6 @@ class Program:
     name: str = "program"
 
 
-# What `Engine.compile` returns: the arrays of the inputs to those of the outputs.
-Runner = Callable[[list[Any]], list[Any]]
+# What `Engine.compile` returns: from the arrays of the inputs to those of the outputs, and to the
+# new arrays of the inputs that are updated (the same objects, where their memory was written to).
+Runner = Callable[[list[Any]], tuple[list[Any], list[Any]]]

@@ -8,7 +8,7 @@ from kbackend.base import dtypes
 from kbackend.engine.interface import Kernel
 
 # primitive -> ufunc of the same meaning for every dtype that the shape rule lets through
-_UFUNCS = {
+UFUNCS = {
     "neg": "negative", "abs": "absolute", "exp": "exp", "expm1": "expm1", "log": "log",
     "log1p": "log1p", "sqrt": "sqrt", "sin": "sin", "cos": "cos", "tanh": "tanh",
     "floor": "floor", "ceil": "ceil", "round": "rint", "isfinite": "isfinite",
@@ -53,5 +53,5 @@ def kernels(xp: Any) -> dict[str, Kernel]:
         "rsqrt": rsqrt, "sigmoid": sigmoid, "select": select, "cast": cast, "bitcast": bitcast,
         "complex": complex_, "real": xp.real, "imag": xp.imag,
     }  # fmt: skip
-    table = {name: getattr(xp, ufunc) for name, ufunc in _UFUNCS.items()}
+    table = {name: getattr(xp, ufunc) for name, ufunc in UFUNCS.items()}
     return {name: Kernel(fn) for name, fn in (table | own).items()}

@@ -1,0 +1,1 @@
+"""From a traced function to a program that an engine replays."""

@@ -1,0 +1,57 @@
+"""The passes in their order, and the whole way from a traced graph to a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from kbackend.compiler.lower import lower
+from kbackend.compiler.passes.dce import dce
+from kbackend.compiler.passes.fuse import fuse
+from kbackend.compiler.passes.inline import inline
+from kbackend.core.composite import Composite
+from kbackend.engine.interface import Engine
+from kbackend.engine.program import Program
+from kbackend.ir.graph import Eqn, Graph
+
+
+class Pass(NamedTuple):
+    """A step of the way.
+
+    Attributes:
+        name: what it is called in listings.
+        run: from a graph to a graph.
+    """
+
+    name: str
+    run: Callable[[Graph], Graph]
+
+
+def passes(engine: Engine) -> list[Pass]:
+    """The passes for an engine, in their order."""
+
+    def keep(eqn: Eqn) -> bool:
+        return isinstance(eqn.op, Composite) and engine.takes_composite(
+            eqn.op.name, eqn.inputs[0].aval.dtype
+        )
+
+    def fusible(eqn: Eqn) -> bool:
+        return eqn.op.name in engine.fusible
+
+    return [
+        Pass("inline", lambda graph: inline(graph, keep)),
+        Pass("dce", dce),
+        Pass("fuse", lambda graph: fuse(graph, fusible)),
+    ]
+
+
+def optimize(graph: Graph, engine: Engine) -> Graph:
+    """The graph after all passes."""
+    for one in passes(engine):
+        graph = one.run(graph)
+    return graph
+
+
+def compile_graph(graph: Graph, engine: Engine, updates: Sequence[tuple[int, int]] = ()) -> Program:
+    """The planned program of a traced graph; see `lower`."""
+    return lower(optimize(graph, engine), engine, updates)

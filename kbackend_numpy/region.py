@@ -1,0 +1,200 @@
+"""Elementwise operations run together: small ones as they are, large ones block by block.
+
+Within a block every intermediate result stays in cache; blocks are spread over the threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from kbackend.engine.program import Ints, Node, Prepared, Region, Spec
+from kbackend_numpy import threads
+from kbackend_numpy.kernels.elementwise import OUT, Call, Slot, emit
+
+# Elements of a block: a handful of float32 arrays of this size fit in a level 2 cache.
+_BLOCK = 1 << 15
+# Nanoseconds per element and operation, roughly.
+_PER_ELEMENT = 0.35
+
+
+@dataclass(frozen=True)
+class PreparedCalls(Prepared):
+    """A kernel that is nothing but calls of NumPy functions.
+
+    Attributes:
+        calls: their arguments that are `Slot`s stand for arrays among `run`'s arguments.
+    """
+
+    calls: tuple[Call, ...] = ()
+
+
+def _run_calls(calls: Sequence[Call], arrays: Sequence[Any]) -> None:
+    for fn, args in calls:
+        fn(*[arrays[a] if a.__class__ is Slot else a for a in args])
+
+
+def prepare_op(
+    name: str, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], params: Mapping[str, Any]
+) -> Prepared | None:
+    """A single elementwise primitive as a region of its own."""
+    node = Node(name, tuple(range(len(inputs))), params, outputs[0])
+    return prepare(Region(inputs, (node,), (len(inputs),), outputs[0].shape), inputs)
+
+
+def prepare(region: Region, inputs: tuple[Spec, ...]) -> Prepared | None:
+    """A kernel for the region, or `None` if one of its operations has no calls that suit.
+
+    Args:
+        region: what to compute.
+        inputs: specs of its inputs with their strides.
+    """
+    region = replace(region, inputs=inputs)
+    count = len(region.inputs)
+    specs = [*region.inputs, *[node.spec for node in region.nodes]]
+    last = {i: n for n, node in enumerate(region.nodes) for i in node.inputs}
+    outputs = {value: position for position, value in reversed(list(enumerate(region.outputs)))}
+    # Registers are numbered like run's arguments: outputs, inputs, scratch.
+    registers = {i: len(region.outputs) + i for i in range(count)}
+    scratch: list[str] = []
+    free: dict[str, list[int]] = {}
+    calls: list[Call] = []
+    overwrites: list[tuple[int, int]] = []
+    first_scratch = len(region.outputs) + count
+    for number, node in enumerate(region.nodes):
+        emitted = emit(node.name, tuple([specs[i] for i in node.inputs]), node.spec, node.params)
+        if emitted is None:
+            return None
+        value, target = count + number, -1
+        dying = [i for i in dict.fromkeys(node.inputs) if last[i] == number and i >= count]
+        if value in outputs:
+            target = outputs[value]
+            overwrites += _overwritable(region, node, emitted.safe, last, number, target)
+        else:
+            reusable = [
+                registers[i]
+                for i in dying
+                if i not in outputs
+                and specs[i].dtype == node.spec.dtype
+                and {p for p, j in enumerate(node.inputs) if j == i} <= emitted.safe
+            ]
+            if reusable:
+                target = reusable[0]
+            elif free.get(node.spec.dtype):
+                target = free[node.spec.dtype].pop()
+            else:
+                target = first_scratch + len(scratch)
+                scratch.append(node.spec.dtype)
+        registers[value] = target
+        for i in dying:
+            if i not in outputs and registers[i] != target:
+                free.setdefault(specs[i].dtype, []).append(registers[i])
+        slots = {OUT: Slot(target)} | {p: Slot(registers[i]) for p, i in enumerate(node.inputs)}
+        calls += [
+            Call(fn, tuple([slots[a] if a.__class__ is Slot else a for a in args]))
+            for fn, args in emitted.calls
+        ]
+    for position, value in enumerate(region.outputs):
+        if outputs[value] != position:
+            calls.append(Call(np.copyto, (Slot(position), Slot(outputs[value]))))
+    return _scheduled(region, tuple(calls), scratch, tuple(overwrites))
+
+
+def _overwritable(
+    region: Region,
+    node: Node,
+    safe: frozenset[int],
+    last: Mapping[int, int],
+    number: int,
+    target: int,
+) -> list[tuple[int, int]]:
+    """Inputs that are read for the last time by the node that writes an output."""
+    found = []
+    for i, spec in enumerate(region.inputs):
+        alike = spec.shape == region.shape and spec.dtype == node.spec.dtype and spec.contiguous
+        places = {p for p, j in enumerate(node.inputs) if j == i}
+        if alike and last.get(i, number) <= number and places <= safe and i in last:
+            found.append((i, target))
+    return found
+
+
+def _scheduled(
+    region: Region, calls: tuple[Call, ...], scratch: list[str], overwrites: tuple[Ints, ...]
+) -> Prepared:
+    """The calls on whole arrays, or on blocks of them."""
+    size = prod(region.shape)
+    pairs: Any = overwrites
+    if size <= _BLOCK:
+        specs = tuple(Spec(region.shape, dtype) for dtype in scratch)
+
+        def run(*arrays: Any) -> None:
+            _run_calls(calls, arrays)
+
+        return PreparedCalls(run, specs, pairs, 0.0, calls)
+    groups, rank = _groups(region), len(region.shape)
+    shape = _merged(region.shape, rank, groups)
+    work = size * len(calls) * _PER_ELEMENT
+    rows = max(1, _BLOCK // prod(shape[1:]))
+    block = (min(rows, shape[0]), *shape[1:])
+    workers = threads.count() if work > threads.WORTH_SPLITTING else 1
+    outs, ins = len(region.outputs), len(region.inputs)
+    shapes = [shape] * outs + [_merged(spec.shape, rank, groups) for spec in region.inputs]
+
+    def blocked(*arrays: Any) -> None:
+        whole = [a.reshape(s) for a, s in zip(arrays, shapes, strict=False)]
+        moving = [s[0] != 1 or shape[0] == 1 for s in shapes]
+        temporary = arrays[outs + ins :]
+
+        def part(index: int, worker: int) -> None:
+            start, stop = bounds[index]
+            own = temporary[worker * len(scratch) : (worker + 1) * len(scratch)]
+            for at in range(start, stop, rows):
+                end = min(at + rows, stop)
+                here = [a[at:end] if m else a for a, m in zip(whole, moving, strict=True)]
+                here += own if end - at == rows else [t[: end - at] for t in own]
+                _run_calls(calls, here)
+
+        bounds = threads.ranges(shape[0], workers if threads.active() else 1)
+        threads.split(part, len(bounds))
+
+    specs = tuple(Spec(block, dtype) for _ in range(workers) for dtype in scratch)
+    return Prepared(blocked, specs, pairs, work if workers > 1 else 0.0)
+
+
+def _strides(spec: Spec, shape: Ints) -> list[int]:
+    """Strides of an input as it broadcasts to `shape`."""
+    own = spec.strides
+    if own is None:
+        steps, step = [], 1
+        for dim in reversed(spec.shape):
+            steps.append(step)
+            step *= dim
+        own = tuple(reversed(steps))
+    missing = len(shape) - len(spec.shape)
+    spread = [0 if d == 1 else s for d, s in zip(spec.shape, own, strict=True)]
+    return [0] * missing + spread
+
+
+def _groups(region: Region) -> list[tuple[int, int]]:
+    """Ranges of neighbouring dimensions that can be merged into one, whichever input is read."""
+    shape = list(region.shape)
+    strides = [_strides(spec, region.shape) for spec in region.inputs]
+    groups = [(axis, axis + 1) for axis in range(len(shape))]
+    for axis in range(len(shape) - 2, -1, -1):
+        inner = shape[axis + 1]
+        if shape[axis] == 1 or inner == 1 or all(s[axis] == s[axis + 1] * inner for s in strides):
+            for s in strides:
+                s[axis : axis + 2] = [s[axis] if inner == 1 else s[axis + 1]]
+            shape[axis : axis + 2] = [shape[axis] * inner]
+            groups[axis : axis + 2] = [(groups[axis][0], groups[axis + 1][1])]
+    return groups
+
+
+def _merged(shape: Ints, rank: int, groups: list[tuple[int, int]]) -> Ints:
+    """A shape that broadcasts to `rank` dimensions, with the groups merged."""
+    full = (1,) * (rank - len(shape)) + shape
+    return tuple(prod(full[start:stop]) for start, stop in groups)
