@@ -1,0 +1,240 @@
+"""Convolution, channels last: forward, gradient in the input, gradient in the filters.
+
+All three gather windows as matrices and multiply (`conv_products`). The input gradient is a
+correlation of the cotangent with the filters turned round. At strides above 1 it falls apart into
+one such correlation for each remainder of the input's positions, each with the taps that reach it.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import gcd, prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kbackend.engine.array_module import conv
+from kbackend.engine.interface import Kernel, Prepare
+from kbackend.engine.program import Prepared, Spec
+from kbackend_numpy import threads
+from kbackend_numpy.kernels.buffering import short_buffer
+from kbackend_numpy.kernels.conv_columns import Axis
+from kbackend_numpy.kernels.conv_products import (
+    Correlation,
+    FilterGradient,
+    nanoseconds,
+    run_parts,
+    workers_for,
+)
+from kbackend_numpy.kernels.packing import packed, zeros
+
+Array = Any
+Ints = tuple[int, ...]
+Specs = tuple[Spec, ...]
+Pads = tuple[tuple[int, int], ...]
+
+_FEW_CHANNELS = 8
+
+
+def _axes(
+    space: Ints, positions: Ints, window: Ints, strides: Ints, padding: Pads, dilation: Ints
+) -> tuple[Axis, ...]:
+    low = tuple(-pair[0] for pair in padding)
+    return tuple(map(Axis, space, positions, window, strides, dilation, low))
+
+
+def _depthwise(inner: int, groups: int) -> bool:
+    return groups > 1 and inner == 1
+
+
+@packed
+def prepare_conv(
+    inputs: Specs,
+    outputs: Specs,
+    *,
+    strides: Ints,
+    padding: Pads,
+    dilation: Ints,
+    groups: int = 1,
+) -> Prepared | None:
+    """See `Kernel.prepare`."""
+    (x, w), (out,) = inputs, outputs
+    *window, inner, filters = w.shape
+    if _depthwise(inner, groups):
+        return None
+    if not x.size or not w.size or not out.size:
+        return zeros()
+    axes = _axes(x.shape[1:-1], out.shape[1:-1], tuple(window), strides, padding, dilation)
+    work = nanoseconds(x.shape[0], axes, x.shape[-1], filters // groups)
+    correlation = Correlation(x, axes, groups, filters, workers_for(work))
+
+    def run(out: Array, x: Array, w: Array, *scratch: Array) -> None:
+        by_group = w.reshape(-1, groups, filters // groups).swapaxes(0, 1)
+
+        def part(index: int, worker: int) -> None:
+            correlation.run_part(index, worker, out, x, by_group, scratch)
+
+        run_parts(part, correlation.parts, correlation.workers)
+
+    return Prepared(run, correlation.scratch, work=work if correlation.workers > 1 else 0)
+
+
+# ----- gradient in the input -----
+
+
+class _Phase(NamedTuple):
+    """Every stride-th input position along one dimension, from `first` on.
+
+    Attributes:
+        first: the first of these positions.
+        taps: which taps of the filters reach them, in the order of the cotangent's elements.
+        axis: how they read the cotangent; of no taps where none reaches them.
+    """
+
+    first: int
+    taps: slice
+    axis: Axis
+
+
+def _phases(axis: Axis) -> list[_Phase]:
+    """The phases of the input's positions along one dimension, which a convolution reads so."""
+    stride, dilation = axis.stride, axis.dilation
+    step = stride // gcd(stride, dilation)
+    phases = []
+    for first in range(min(stride, axis.size)):
+        # Position o of the convolution reads by its tap i the element o * stride + i * dilation +
+        # start. Here that is solved for o.
+        offset = first - axis.start
+        taps = [i for i in range(axis.taps) if (offset - i * dilation) % stride == 0]
+        last = taps[-1] if taps else 0
+        positions = -(-(axis.size - first) // stride)
+        start = (offset - last * dilation) // stride
+        apart = step * dilation // stride
+        turned = slice(taps[0], last + 1, step) if taps else slice(0)
+        reads = Axis(axis.positions, positions, len(taps), 1, apart, start)
+        phases.append(_Phase(first, turned, reads))
+    return phases
+
+
+@packed
+def prepare_conv_input_grad(
+    inputs: Specs,
+    outputs: Specs,
+    *,
+    space: Ints,
+    strides: Ints,
+    padding: Pads,
+    dilation: Ints,
+    groups: int = 1,
+) -> Prepared | None:
+    """See `Kernel.prepare`."""
+    (g, w), (out,) = inputs, outputs
+    *window, inner, filters = w.shape
+    channels = inner * groups
+    if _depthwise(inner, groups) or (groups == 1 and channels < _FEW_CHANNELS < filters):
+        return None
+    if not g.size or not w.size or not out.size:
+        return zeros()
+    axes = _axes(space, g.shape[1:-1], tuple(window), strides, padding, dilation)
+    work = nanoseconds(g.shape[0], axes, filters, inner)
+    workers = workers_for(work)
+    phases = list(product(*map(_phases, axes)))
+    # The longest first, so that no thread waits long for another at the end.
+    phases.sort(key=lambda phase: -prod(p.axis.taps for p in phase))
+    places = [
+        (slice(None), *(slice(p.first, None, s) for p, s in zip(phase, strides, strict=True)))
+        for phase in phases
+    ]
+    subsets = [tuple(p.taps for p in phase) for phase in phases]
+    reached = sum(all(p.axis.taps for p in phase) for phase in phases)
+    correlations = [
+        Correlation(g, tuple(p.axis for p in phase), groups, channels, workers, len(phases) > 1)
+        for phase in phases[:reached]
+    ]
+    parts = [(i, j) for i, each in enumerate(correlations) for j in range(each.parts)]
+    # Positions that no tap reaches are zero.
+    images = threads.ranges(g.shape[0], 4 * workers)
+    empty = [(i, slice(*r)) for i in range(reached, len(phases)) for r in images]
+
+    def run(out: Array, g: Array, w: Array, turned: Array, *scratch: Array) -> None:
+        filters = _turned(w, subsets[:reached], groups, turned)
+
+        def part(index: int, worker: int) -> None:
+            if index < len(parts):
+                phase, local = parts[index]
+                view = out[places[phase]]
+                correlations[phase].run_part(local, worker, view, g, filters[phase], scratch)
+            else:
+                phase, batch = empty[index - len(parts)]
+                out[places[phase]][batch] = 0
+
+        run_parts(part, len(parts) + len(empty), workers)
+
+    # One phase after the other uses the same scratch memory.
+    scratch = [max(specs) for specs in zip(*(each.scratch for each in correlations), strict=True)]
+    return Prepared(run, (Spec((w.size,), w.dtype), *scratch), work=work if workers > 1 else 0)
+
+
+def _turned(w: Array, subsets: list[tuple[slice, ...]], groups: int, into: Array) -> list[Array]:
+    """The filters that carry a cotangent back by a subset of taps each, written one by one.
+
+    Each is `(groups, taps * filters, channels)`, numbers per group, with the last tap first.
+    """
+    *window, inner, filters = w.shape
+    by_group = w.reshape(*window, inner, groups, filters // groups)
+    rank, done, turned = len(window), 0, []
+    for subset in subsets:
+        # (*taps, channels, groups, filters) -> (groups, *taps, filters, channels)
+        taps = by_group[subset][(slice(None, None, -1),) * rank]
+        taps = taps.transpose(rank + 1, *range(rank), rank + 2, rank)
+        part = into[done : done + taps.size]
+        np.copyto(part.reshape(taps.shape), taps)
+        turned.append(part.reshape(groups, -1, inner))
+        done += taps.size
+    return turned
+
+
+# ----- gradient in the filters -----
+
+
+@packed
+def prepare_conv_filter_grad(
+    inputs: Specs,
+    outputs: Specs,
+    *,
+    window: Ints,
+    strides: Ints,
+    padding: Pads,
+    dilation: Ints,
+    groups: int = 1,
+) -> Prepared | None:
+    """See `Kernel.prepare`."""
+    (x, g), (out,) = inputs, outputs
+    channels, filters = x.shape[-1], g.shape[-1]
+    if _depthwise(channels // groups, groups):
+        return None
+    if not x.size or not g.size or not out.size:
+        return zeros()
+    axes = _axes(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
+    work = nanoseconds(x.shape[0], axes, channels, filters // groups)
+    gradient = FilterGradient(x, axes, groups, filters, workers_for(work))
+
+    def run(out: Array, x: Array, g: Array, *scratch: Array) -> None:
+        by_group = out.reshape(-1, groups, filters // groups).swapaxes(0, 1)
+        gradient.run(by_group, x, g, *scratch)
+
+    return Prepared(run, gradient.scratch, work=work if gradient.workers > 1 else 0)
+
+
+# ----- the table -----
+
+_PREPARE: dict[str, Prepare] = {
+    "conv": prepare_conv,
+    "conv_input_grad": prepare_conv_input_grad,
+    "conv_filter_grad": prepare_conv_filter_grad,
+}
+
+KERNELS: dict[str, Kernel] = {
+    name: Kernel(short_buffer(kernel.fn), kernel.dtypes, _PREPARE[name])
+    for name, kernel in conv.kernels(np).items()
+}

@@ -1,0 +1,194 @@
+"""Products of columns with filters and with cotangents, split over the threads.
+
+OpenBLAS has kernels for small products that need no copies of the operands. Where rows are few
+channels long they are up to a half faster, so a block is multiplied as a stack of small products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from kbackend.engine.program import Spec
+from kbackend_numpy import threads
+from kbackend_numpy.kernels.conv_columns import Axis, Columns
+
+Array = Any
+
+# Multiplications up to which OpenBLAS takes a product as small.
+_SMALL = 1_000_000
+# Pieces of fewer rows gain nothing; a sum of products must also be worth the adding.
+_ROWS = 32
+_SUMMED_ROWS = 128
+# Blocks are handed out in this many parts per thread, so that none waits long for another.
+_PARTS = 4
+_NANOSECONDS_PER_PRODUCT = 2 / 125
+_NANOSECONDS_PER_COPY = 0.2
+
+
+def _piece(rows: int, size: int, least: int) -> int:
+    """Rows of the pieces in which a matrix of `rows` rows is multiplied, `size` products a row."""
+    most = _SMALL // size
+    if most < least or rows <= most:
+        return rows
+    pieces = -(-rows // most)
+    return min(most, -(-rows // pieces // 8) * 8)
+
+
+def _pieces(matrix: Array, piece: int) -> list[Array]:
+    """`(groups, rows, columns)` as stacks of matrices of `piece` rows: most, and the rest."""
+    groups, rows, columns = matrix.shape
+    whole = rows // piece * piece
+    stacks = [matrix[:, :whole].reshape(groups, -1, piece, columns)] if whole else []
+    return stacks + ([matrix[:, None, whole:]] if whole < rows else [])
+
+
+def nanoseconds(batch: int, axes: tuple[Axis, ...], channels: int, filters: int) -> float:
+    """What a product takes on one thread, for `channels` and `filters` of one group."""
+    taps = batch * channels * prod(axis.positions * axis.taps for axis in axes)
+    return taps * (_NANOSECONDS_PER_COPY + filters * _NANOSECONDS_PER_PRODUCT)
+
+
+def workers_for(work: float) -> int:
+    """Threads among which to split so many nanoseconds of work."""
+    return threads.count() if work > threads.WORTH_SPLITTING else 1
+
+
+class _Blocks:
+    """What products have in common: the columns of `x`, handed out in parts to some workers."""
+
+    def __init__(
+        self, x: Spec, axes: tuple[Axis, ...], groups: int, filters: int, workers: int
+    ) -> None:
+        self.columns = Columns(x, axes, groups)
+        self.groups, self.filters, self.workers = groups, filters // groups, workers
+        self.scratch = tuple(
+            Spec((workers, *spec.shape), spec.dtype) for spec in self.columns.scratch
+        )
+
+    def ranges(self, per_worker: int) -> list[tuple[int, int]]:
+        """The blocks of each part."""
+        parts = per_worker * self.workers if self.workers > 1 else 1
+        return threads.ranges(len(self.columns.blocks), parts)
+
+    def rows_of(self, a: Array) -> Array:
+        """A contiguous `(batch, *positions, filters)` as `(groups, rows, filters)`."""
+        return a.reshape(-1, self.groups, self.filters).swapaxes(0, 1)
+
+
+def run_parts(part: Callable[[int, int], Any], parts: int, workers: int) -> None:
+    """Calls `part(index, worker)` for all parts, on several threads if there are to be several."""
+    if workers > 1 and threads.active():
+        threads.split(part, parts)
+    else:
+        for index in range(parts):
+            part(index, 0)
+
+
+class Correlation(_Blocks):
+    """The correlation of an array with filters `(groups, taps, filters)`, in blocks.
+
+    The result goes to a contiguous array `(batch, *positions, filters)`, or by way of scratch
+    memory to a view of one.
+    """
+
+    def __init__(
+        self,
+        x: Spec,
+        axes: tuple[Axis, ...],
+        groups: int,
+        filters: int,
+        workers: int,
+        view: bool = False,
+    ) -> None:
+        super().__init__(x, axes, groups, filters, workers)
+        self._piece = _piece(self.columns.rows, self.columns.taps * self.filters, _ROWS)
+        self._view = view
+        result = self.columns.rows * filters if view else 0
+        self.scratch += (Spec((workers, result), x.dtype),)
+        self._ranges = self.ranges(_PARTS)
+        self.parts = len(self._ranges)
+
+    def run_part(
+        self,
+        index: int,
+        worker: int,
+        out: Array,
+        x: Array,
+        filters: Array,
+        scratch: tuple[Array, ...],
+    ) -> None:
+        """Computes one of `parts` parts of `out`."""
+        padded, gathered, results = (a[worker] for a in scratch)
+        self.columns.clear(padded)
+        for block in self.columns.blocks[slice(*self._ranges[index])]:
+            matrix = self.columns.gather(x, block, padded, gathered)
+            target = out[block.low : block.high, block.first : block.last]
+            result = results[: target.size].reshape(target.shape) if self._view else target
+            self._multiply(matrix, filters, self.rows_of(result))
+            if self._view:
+                np.copyto(target, result)
+
+    def _multiply(self, matrix: Array, filters: Array, into: Array) -> None:
+        for a, b in zip(_pieces(matrix, self._piece), _pieces(into, self._piece), strict=True):
+            np.matmul(a, filters[:, None], out=b)
+
+
+class FilterGradient(_Blocks):
+    """The sum over all positions of windows times cotangents, `(groups, taps, filters)`.
+
+    Each part has a sum of its own. These are added in one order, so that results do not depend on
+    which thread was faster.
+    """
+
+    def __init__(
+        self, x: Spec, axes: tuple[Axis, ...], groups: int, filters: int, workers: int
+    ) -> None:
+        super().__init__(x, axes, groups, filters, workers)
+        size = self.columns.taps * self.filters
+        self._piece = _piece(self.columns.rows, size, _SUMMED_ROWS)
+        self._ranges = self.ranges(2)
+        self.parts = len(self._ranges)
+        self._shape = (groups, self.columns.taps, self.filters)
+        pieces = -(-self.columns.rows // self._piece)
+        self.scratch += (
+            Spec((workers, groups, pieces, *self._shape[1:]), x.dtype),
+            Spec((workers, *self._shape), x.dtype),
+            Spec((self.parts, *self._shape), x.dtype),
+        )
+
+    def run(self, out: Array, x: Array, g: Array, *scratch: Array) -> None:
+        """Computes the gradient into `out`, of any layout."""
+        padded, gathered, products, sums, totals = scratch
+
+        def part(index: int, worker: int) -> None:
+            self.columns.clear(padded[worker])
+            total = totals[index]
+            first = True
+            for block in self.columns.blocks[slice(*self._ranges[index])]:
+                matrix = self.columns.gather(x, block, padded[worker], gathered[worker])
+                into = total if first else sums[worker]
+                cotangent = g[block.low : block.high, block.first : block.last]
+                self._multiply(matrix, self.rows_of(cotangent), into, products[worker])
+                if not first:
+                    np.add(total, into, out=total)
+                first = False
+
+        run_parts(part, self.parts, self.workers)
+        for other in totals[1:]:
+            np.add(totals[0], other, out=totals[0])
+        np.copyto(out, totals[0])
+
+    def _multiply(self, matrix: Array, g: Array, into: Array, products: Array) -> None:
+        if matrix.shape[1] <= self._piece:
+            np.matmul(matrix.swapaxes(-1, -2), g, out=into)
+            return
+        start = 0
+        for a, b in zip(_pieces(matrix, self._piece), _pieces(g, self._piece), strict=True):
+            stop = start + a.shape[1]
+            np.matmul(a.swapaxes(-1, -2), b, out=products[:, start:stop])
+            start = stop
+        np.add.reduce(products[:, :start], axis=1, out=into)
