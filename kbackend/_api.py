@@ -67,6 +67,7 @@ KERAS: dict[str, str] = {
     "Variable": "kbackend.state.variable:Variable",
     "device": "kbackend.state.scopes:device",
     "name_scope": "kbackend.state.scopes:name_scope",
+    "jit": "kbackend.compiler.compiled:jit",
     "remat": "kbackend.autodiff:remat",
 }
 

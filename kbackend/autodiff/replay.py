@@ -58,7 +58,7 @@ class FirstRun:
         """The variable's value, noted when it is asked for the first time."""
         value = None if self._scope is None else self._scope.get_current_value(variable)
         if value is None:
-            value = variable.stored()
+            value = variable.kept()
         self.read.setdefault(id(variable), (variable, value))
         return value
 

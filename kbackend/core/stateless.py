@@ -13,6 +13,31 @@ from typing import Any
 
 _scope: ContextVar[Any] = ContextVar("kbackend_stateless", default=None)
 stateless_scope = _scope.get
+# The scope of a trace: it answers for the variables that a scope inside of it doesn't know.
+_trace: ContextVar[Any] = ContextVar("kbackend_trace_scope", default=None)
+trace_scope = _trace.get
+
+
+@contextmanager
+def tracing_through(scope: Any) -> Iterator[None]:
+    """Lets the scope of a trace answer for the variables inside, behind any scope within."""
+    token = _trace.set(scope)
+    try:
+        with reading_through(scope):
+            yield
+    finally:
+        _trace.reset(token)
+
+
+@contextmanager
+def outside_of_scopes() -> Iterator[None]:
+    """Variables are read and assigned as they are stored inside, whatever scopes are open."""
+    token = _trace.set(None)
+    try:
+        with reading_through(None):
+            yield
+    finally:
+        _trace.reset(token)
 
 
 @contextmanager

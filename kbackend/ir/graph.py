@@ -117,6 +117,10 @@ class Graph:
             self.name,
         )
 
+    def with_inputs(self, avals: Sequence[Aval]) -> Graph:
+        """The graph with further inputs, which nothing reads."""
+        return self.replace(inputs=(*self.inputs, *[Var(aval) for aval in avals]))
+
     @property
     def in_avals(self) -> tuple[Aval, ...]:
         """Avals of the inputs."""

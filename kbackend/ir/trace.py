@@ -22,8 +22,9 @@ from kbackend.core.aval import Aval
 from kbackend.core.bind import Symbolic, active_tapes, recording
 from kbackend.core.composite import Composite
 from kbackend.core.indexing import INDEXING
+from kbackend.core.masks import get_keras_mask, has_mask, set_keras_mask
 from kbackend.core.primitive import Primitive
-from kbackend.core.stateless import reading_through
+from kbackend.core.stateless import tracing_through
 from kbackend.core.tensor import Tensor
 from kbackend.ir.graph import Atom, Eqn, Graph, Lit, Source, Var
 
@@ -46,10 +47,15 @@ def pop_layer(token: Token[tuple[str, ...]]) -> None:
     _layers.reset(token)
 
 
+def is_own_file(path: str) -> bool:
+    """Whether a source file belongs to this package."""
+    return path.startswith(_PACKAGE)
+
+
 def user_line() -> str:
     """`file:line` of the innermost caller outside of this package."""
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and is_own_file(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
@@ -344,7 +350,7 @@ def tracing(trace: Trace) -> Iterator[None]:
     """Makes `trace` the innermost one, and the scope that variables are read through."""
     token = _current.set(trace)
     try:
-        with reading_through(trace):
+        with tracing_through(trace):
             yield
     finally:
         _current.reset(token)
@@ -390,7 +396,12 @@ def trace(fn: Callable[..., Any], args: Sequence[Any], name: str = "") -> Traced
     made = Trace()
 
     def enter(leaf: Any) -> Any:
-        return made.input(leaf.aval) if leaf.__class__ is Tensor else leaf
+        if leaf.__class__ is not Tensor:
+            return leaf
+        entered = made.input(leaf.aval)
+        if has_mask(leaf):
+            set_keras_mask(entered, enter(get_keras_mask(leaf)))
+        return entered
 
     with tracing(made):
         entered = tree.map_structure(enter, tuple(args))

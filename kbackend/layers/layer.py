@@ -16,6 +16,7 @@ from kbackend.core.bind import abstract_maker, abstract_values
 from kbackend.core.masks import flat_masks, get_keras_mask, masks_of, set_keras_mask
 from kbackend.core.tensor import Tensor
 from kbackend.engine.loader import current_engine
+from kbackend.ir.trace import current_trace, pop_layer, push_layer
 from kbackend.layers.call_spec import (
     BuildSignature,
     CallSignature,
@@ -309,6 +310,7 @@ class Layer(StateHolder, Operation):
             token = _context.set(CallContext(context.entry, explicit))
         wanted = self.dtype_policy.compute_dtype if self.autocast else None
         cast_token = push_autocast(wanted) if autocast_dtype() != wanted else None
+        layer_token = None if current_trace() is None else push_layer(self.name)
         try:
             if symbolic:
                 # What a model replays is what was asked for: casts, training and masks come anew.
@@ -331,6 +333,8 @@ class Layer(StateHolder, Operation):
                 pop_autocast(cast_token)
             if token is not None:
                 _context.reset(token)
+            if layer_token is not None:
+                pop_layer(layer_token)
         return outputs
 
     def call(self, *args: Any, **kwargs: Any) -> Any:

@@ -90,6 +90,7 @@ class Sequential(Model):
         """Makes the graph anew if the stack says what it receives."""
         self._function = None
         self.built = False
+        self._steps.clear()
         if len(self._stack) > 1 and isinstance(self._stack[0], InputLayer):
             self._make_graph(self._stack[0].output)
         elif (

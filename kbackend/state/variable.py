@@ -13,8 +13,10 @@ from kbackend.core import lang, operators
 from kbackend.core.bind import Symbolic, abstract_maker, abstract_values, active_tapes
 from kbackend.core.convert import Readable, to_tensor
 from kbackend.core.indexing import INDEXING
-from kbackend.core.stateless import reading_through
+from kbackend.core.running import wait_for_steps
+from kbackend.core.stateless import outside_of_scopes, trace_scope
 from kbackend.core.tensor import Tensor
+from kbackend.engine.interface import Engine
 from kbackend.engine.loader import current_engine
 from kbackend.state.scopes import autocast_dtype, current_path, stateless_scope
 
@@ -93,7 +95,7 @@ class Variable(Readable):
             wanted = dtypes.standardize_dtype(dtype)
             # A layer may make its weights while shapes are being inferred, or a step is traced;
             # they have values all the same.
-            with abstract_values(None), reading_through(None):
+            with abstract_values(None), outside_of_scopes():
                 value = to_tensor(initializer(dims, dtype=wanted), wanted)
             if value.shape != dims:
                 raise ValueError(
@@ -111,6 +113,8 @@ class Variable(Readable):
                 )
         # An object of its own, so that tapes can tell it from what it was made of.
         self._tensor: Tensor = value.alias()
+        # Whether the memory of the value may be known to others than this variable.
+        self._shared = True
         self._dtype: str = value.dtype
         self._is_float = self._dtype in dtypes.FLOAT_SET
 
@@ -139,10 +143,17 @@ class Variable(Readable):
                 if inside.__class__ is Tensor and inside.engine is not current_engine():
                     return inside.to_engine(current_engine())
                 return inside
-        return self.stored()
+        return self.kept()
+
+    def kept(self) -> Any:
+        """The value as the trace around knows it, if there is one; else as it is stored."""
+        scope = trace_scope()
+        return self.stored() if scope is None else scope.get_current_value(self)
 
     def stored(self) -> Tensor:
         """The value that is kept here, whatever scopes are open."""
+        wait_for_steps()
+        self._shared = True
         value = self._tensor
         if value.engine is not current_engine():
             # The variable moves to the engine that reads it, and stays there.
@@ -226,7 +237,33 @@ class Variable(Readable):
                 "Assign inside of a layer's call() or a compiled step."
             )
         # Two variables that are given one tensor must still be two to a tape.
+        wait_for_steps()
         self._tensor = tensor.alias()
+        self._shared = True
+
+    # ----- for compiled steps -----
+
+    def lend(self, engine: Engine, written: bool) -> Any:
+        """The array of the value, for a compiled step.
+
+        Args:
+            engine: where it is needed.
+            written: whether the step may write into it. Then nobody else knows its memory.
+        """
+        value = self._tensor
+        if value.engine is not engine:
+            value = self._tensor = value.to_engine(engine)
+            self._shared = True
+        if written and self._shared:
+            value = self._tensor = Tensor(engine.copy(value.array), engine)
+            self._shared = False
+        return value.array
+
+    def take_back(self, engine: Engine, array: Any) -> None:
+        """Keeps the array that a compiled step made of the one it was lent."""
+        if array is not self._tensor.array:
+            self._tensor = Tensor(array, engine)
+            self._shared = True
 
     def assign_add(self, value: Any) -> Any:
         """Adds `value` to the value; returns the new one."""
@@ -272,7 +309,8 @@ class Variable(Readable):
         copied = object.__new__(type(self))
         memo[id(self)] = copied
         copied.__dict__.update(self.__dict__)
-        copied._tensor = self._tensor.alias()
+        copied._tensor = self.stored().alias()
+        copied._shared = True
         return copied
 
 

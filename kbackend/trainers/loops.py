@@ -215,10 +215,11 @@ def _train_epoch(
     stride = model.steps_per_execution
     logs: Any = {}
     pending = 0
+    train = model.step("train_step")
     for step, batch in steps:
         if pending == 0:
             hooks.on_train_batch_begin(step)
-        logs = model.train_step(to_device(batch, fresh))
+        logs = train(to_device(batch, fresh))
         if logs.__class__ is not dict:
             _check_logs(logs)
         pending += 1
@@ -281,10 +282,11 @@ def evaluate(
     logs: Any = {}
     try:
         pending, stride = 0, model.steps_per_execution
+        test = model.step("test_step")
         for step, batch in passes.epoch():
             if pending == 0:
                 hooks.on_test_batch_begin(step)
-            logs = _check_logs(model.test_step(to_device(batch)))
+            logs = _check_logs(test(to_device(batch)))
             pending = (pending + 1) % stride
             if pending == 0:
                 hooks.on_test_batch_end(step, logs)
@@ -317,10 +319,11 @@ def predict(
     outputs: list[Any] = []
     try:
         pending, stride = 0, model.steps_per_execution
+        forward = model.step("predict_step")
         for step, batch in passes.epoch():
             if pending == 0:
                 hooks.on_predict_batch_begin(step)
-            out = model.predict_step(to_device(batch))
+            out = forward(to_device(batch))
             outputs.append(tree.map_structure(np.asarray, out))
             pending = (pending + 1) % stride
             if pending == 0:

@@ -16,6 +16,7 @@ from kbackend.metrics import Mean
 from kbackend.trainers import loops
 from kbackend.trainers.compile_loss import CompileLoss
 from kbackend.trainers.compile_metrics import CompileMetrics
+from kbackend.trainers.compiled_steps import CompiledSteps
 from kbackend.trainers.data import unpack_x_y_sample_weight
 
 
@@ -41,6 +42,7 @@ class Trainer:
             _loss_tracker=None,
             _compile_arguments=None,
             _initial_epoch=None,
+            _steps=CompiledSteps(),
         )
 
     if TYPE_CHECKING:
@@ -69,7 +71,9 @@ class Trainer:
             weighted_metrics: metrics that sample weights apply to.
             run_eagerly: whether steps must never be compiled.
             steps_per_execution: batches between two calls of the callbacks' batch methods.
-            jit_compile: "auto", `True` or `False`: whether steps are compiled.
+            jit_compile: whether steps are compiled: traced once for each shape of the data, then
+                replayed. "auto" and `True` compile what can be traced, and run the rest eagerly
+                with a warning.
             auto_scale_loss: whether float16 computation scales the loss by itself.
 
         Raises:
@@ -116,6 +120,7 @@ class Trainer:
             _compile_metrics=compile_metrics,
             _loss_tracker=Mean(name="loss"),
             _compile_arguments=arguments,
+            _steps=CompiledSteps(),
         )
 
     # ----- metrics -----
@@ -268,6 +273,17 @@ class Trainer:
         x, _, _ = unpack_x_y_sample_weight(data)
         return self._forward(x, training=False)
 
+    def step(self, name: str) -> Any:
+        """The function for one batch: `train_step`, `test_step` or `predict_step`, or a compiled
+        form of it.
+
+        Args:
+            name: which of them.
+        """
+        if self.run_eagerly or self.jit_compile is False:
+            return getattr(self, name)
+        return self._steps.of(self, name)
+
     # ----- many batches: see loops.py -----
 
     def fit(
@@ -405,7 +421,7 @@ class Trainer:
         self._check_compiled("train_on_batch")
         data = loops.single_batch(x, y, sample_weight, class_weight)
         self.reset_metrics()
-        logs = loops.as_floats(self.train_step(data))
+        logs = loops.as_floats(self.step("train_step")(data))
         return logs if return_dict else self._in_order(logs)
 
     def test_on_batch(
@@ -415,13 +431,13 @@ class Trainer:
         self._check_compiled("test_on_batch")
         data = loops.single_batch(x, y, sample_weight, None)
         self.reset_metrics()
-        logs = loops.as_floats(self.test_step(data))
+        logs = loops.as_floats(self.step("test_step")(data))
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         data = (tree.map_structure(to_tensor, x),)
-        return tree.map_structure(lambda t: np.array(t), self.predict_step(data))
+        return tree.map_structure(lambda t: np.array(t), self.step("predict_step")(data))
 
     def _in_order(self, logs: dict[str, Any]) -> Any:
         """The values of the logs in the metrics' order, the others behind them; one value alone."""

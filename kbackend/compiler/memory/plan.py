@@ -135,12 +135,12 @@ def _finish(plan: _Plan) -> Program:
     draft = plan.draft
     made = {o: n for n, step in enumerate(draft.steps) for o in step.outputs}
     spans: dict[int, list[int]] = {}
-    for value, owner in plan.storage.items():
-        if owner in plan.outside or value not in made:
+    for number, owner in plan.storage.items():
+        if owner in plan.outside or number not in made:
             continue
-        span = spans.setdefault(owner, [made[value], made[value]])
-        span[0] = min(span[0], made[value])
-        span[1] = max(span[1], plan.last[value], made[value])
+        span = spans.setdefault(owner, [made[number], made[number]])
+        span[0] = min(span[0], made[number])
+        span[1] = max(span[1], plan.last[number], made[number])
     owners = list(spans)
     blocks = [Block(draft.values[owner].nbytes, *spans[owner]) for owner in owners]
     scratch = [
@@ -157,14 +157,14 @@ def _finish(plan: _Plan) -> Program:
         extra.setdefault(number, []).append(offset)
     places = []
     for value in draft.values:
-        owner = plan.storage[value.base]
+        owner, layout = plan.storage[value.base], value.layout
         item = dtypes.itemsize(value.aval.dtype)
         inside = owner in at
         places.append(
             Place(
                 ARENA if inside else owner,
-                (at[owner] if inside else 0) + value.layout.offset * item,
-                None if value.layout.contiguous else tuple(s * item for s in value.layout.strides),
+                (at[owner] if inside else 0) + layout.offset * item,
+                None if layout.contiguous else tuple([s * item for s in layout.strides]),
             )
         )
     naive = sum(aligned(draft.values[o].nbytes) for step in draft.steps for o in step.outputs)
