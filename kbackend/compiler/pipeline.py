@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from kbackend.compiler.lower import lower
+from kbackend.compiler.passes.algebra import algebra
+from kbackend.compiler.passes.cse import cse
 from kbackend.compiler.passes.dce import dce
+from kbackend.compiler.passes.fold import fold
 from kbackend.compiler.passes.fuse import fuse
 from kbackend.compiler.passes.inline import inline
 from kbackend.core.composite import Composite
@@ -40,9 +43,21 @@ def passes(engine: Engine) -> list[Pass]:
 
     return [
         Pass("inline", lambda graph: inline(graph, keep)),
+        Pass("fold", fold),
+        Pass("algebra", algebra),
+        Pass("cse", cse),
         Pass("dce", dce),
         Pass("fuse", lambda graph: fuse(graph, fusible)),
     ]
+
+
+def stages(graph: Graph, engine: Engine) -> list[tuple[str, Graph]]:
+    """The graph as it is traced, and after each pass, with the names of the passes."""
+    found = [("trace", graph)]
+    for one in passes(engine):
+        graph = one.run(graph)
+        found.append((one.name, graph))
+    return found
 
 
 def optimize(graph: Graph, engine: Engine) -> Graph:

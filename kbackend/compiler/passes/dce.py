@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from kbackend.compiler.passes.inner import everywhere
 from kbackend.ir.graph import Eqn, Graph, Var
 
 
+@everywhere
 def dce(graph: Graph) -> Graph:
     """The graph without equations that no output depends on."""
     needed: set[Var] = {atom for atom in graph.outputs if isinstance(atom, Var)}

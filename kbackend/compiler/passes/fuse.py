@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kbackend.compiler.passes.inner import everywhere
 from kbackend.core.aval import Aval
 from kbackend.core.primitive import Primitive
 from kbackend.engine.program import Node, Region, Spec
@@ -121,6 +122,7 @@ class _Groups:
         return order
 
 
+@everywhere
 def fuse(graph: Graph, fusible: Callable[[Eqn], bool]) -> Graph:
     """The graph with elementwise equations gathered in regions.
 
@@ -196,7 +198,7 @@ def _region(members: list[Eqn], used: set[Var]) -> Eqn:
     fresh = {eqn.outputs[0]: Var(eqn.outputs[0].aval) for eqn in members}
     inner = [
         eqn._replace(
-            inputs=tuple([fresh.get(atom, atom) for atom in eqn.inputs]),  # type: ignore[arg-type, call-overload]
+            inputs=tuple([fresh.get(atom, atom) for atom in eqn.inputs]),  # type: ignore[arg-type]
             outputs=(fresh[eqn.outputs[0]],),
         )
         for eqn in inner

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kbackend.compiler.passes.inner import everywhere
 from kbackend.core.composite import Composite
 from kbackend.ir.graph import Eqn, Graph, Substitution, Var
 from kbackend.ir.trace import body_graph
 
 
+@everywhere
 def inline(graph: Graph, keep: Callable[[Eqn], bool]) -> Graph:
     """The graph with composites replaced by the equations of their bodies.
 
