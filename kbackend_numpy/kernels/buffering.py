@@ -8,17 +8,16 @@ thirds of the time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import numpy as np
 
-from kbackend.engine.interface import KernelFn
-
 _BUFFER = 2048
 
 
-def short_buffer(fn: KernelFn) -> KernelFn:
+def short_buffer(fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn` with the short buffer."""
 
     @wraps(fn)

@@ -19,14 +19,9 @@ from kbackend.engine.program import Prepared, Spec
 from kbackend_numpy import threads
 from kbackend_numpy.kernels.buffering import short_buffer
 from kbackend_numpy.kernels.conv_columns import Axis
-from kbackend_numpy.kernels.conv_products import (
-    Correlation,
-    FilterGradient,
-    nanoseconds,
-    run_parts,
-    workers_for,
-)
+from kbackend_numpy.kernels.conv_products import Correlation, FilterGradient, nanoseconds
 from kbackend_numpy.kernels.packing import packed, zeros
+from kbackend_numpy.kernels.parts import run_parts, workers_for
 
 Array = Any
 Ints = tuple[int, ...]

@@ -6,7 +6,6 @@ channels long they are up to a half faster, so a block is multiplied as a stack 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from kbackend.engine.program import Spec
 from kbackend_numpy import threads
 from kbackend_numpy.kernels.conv_columns import Axis, Columns
+from kbackend_numpy.kernels.parts import run_parts
 
 Array = Any
 
@@ -52,11 +52,6 @@ def nanoseconds(batch: int, axes: tuple[Axis, ...], channels: int, filters: int)
     return taps * (_NANOSECONDS_PER_COPY + filters * _NANOSECONDS_PER_PRODUCT)
 
 
-def workers_for(work: float) -> int:
-    """Threads among which to split so many nanoseconds of work."""
-    return threads.count() if work > threads.WORTH_SPLITTING else 1
-
-
 class _Blocks:
     """What products have in common: the columns of `x`, handed out in parts to some workers."""
 
@@ -77,15 +72,6 @@ class _Blocks:
     def rows_of(self, a: Array) -> Array:
         """A contiguous `(batch, *positions, filters)` as `(groups, rows, filters)`."""
         return a.reshape(-1, self.groups, self.filters).swapaxes(0, 1)
-
-
-def run_parts(part: Callable[[int, int], Any], parts: int, workers: int) -> None:
-    """Calls `part(index, worker)` for all parts, on several threads if there are to be several."""
-    if workers > 1 and threads.active():
-        threads.split(part, parts)
-    else:
-        for index in range(parts):
-            part(index, 0)
 
 
 class Correlation(_Blocks):
