@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 _lock = threading.RLock()
 # The thread that runs a program, or `None`.
 _thread: int | None = None
+
+
+def _reset() -> None:
+    """A forked child runs nothing, whatever its parent was at."""
+    global _lock, _thread
+    _lock, _thread = threading.RLock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset)
 
 
 class Running:
@@ -17,14 +28,17 @@ class Running:
         ...     wait_for_steps()
     """
 
+    __slots__ = ("_outer",)
+
     def __enter__(self) -> None:
         global _thread
         _lock.acquire()
+        self._outer = _thread
         _thread = threading.get_ident()
 
     def __exit__(self, *exc_info: object) -> None:
         global _thread
-        _thread = None
+        _thread = self._outer
         _lock.release()
 
 
