@@ -19,7 +19,12 @@ from kbackend.engine.program import Prepared, Spec
 from kbackend_numpy import threads
 from kbackend_numpy.kernels.buffering import short_buffer
 from kbackend_numpy.kernels.conv_columns import Axis
-from kbackend_numpy.kernels.conv_products import Correlation, FilterGradient, nanoseconds
+from kbackend_numpy.kernels.conv_products import (
+    Correlation,
+    FilterGradient,
+    RowFilterGradient,
+    nanoseconds,
+)
 from kbackend_numpy.kernels.packing import packed, zeros
 from kbackend_numpy.kernels.parts import run_parts, workers_for
 
@@ -212,13 +217,10 @@ def prepare_conv_filter_grad(
         return zeros()
     axes = _axes(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
     work = nanoseconds(x.shape[0], axes, channels, filters // groups)
-    gradient = FilterGradient(x, axes, groups, filters, workers_for(work))
-
-    def run(out: Array, x: Array, g: Array, *scratch: Array) -> None:
-        by_group = out.reshape(-1, groups, filters // groups).swapaxes(0, 1)
-        gradient.run(by_group, x, g, *scratch)
-
-    return Prepared(run, gradient.scratch, work=work if gradient.workers > 1 else 0)
+    by_rows = RowFilterGradient.fits(x, axes, groups, filters)
+    form = RowFilterGradient if by_rows else FilterGradient
+    gradient = form(x, axes, groups, filters, workers_for(work))
+    return Prepared(gradient.run, gradient.scratch, work=work if gradient.workers > 1 else 0)
 
 
 # ----- the table -----

@@ -18,9 +18,9 @@ Array = Any
 Ints = tuple[int, ...]
 
 # Bytes of a block's columns: half of a level 2 cache, the rest is for filters and results.
-_BLOCK = 1 << 20
-# Runs of fewer elements copy slowly: then columns lie along the positions instead.
-_SHORT_RUN = 16
+BLOCK = 1 << 20
+# Shorter runs copy slowly: then columns lie along the positions instead.
+LONG_RUN = 16
 
 
 class Axis(NamedTuple):
@@ -89,12 +89,12 @@ class Columns:
             a.inside and a.stride == 1 and a.positions == a.size for a in axes
         )
         run = channels * (window[-1] if axes[-1].dilation == 1 else 1)
-        self._along = groups == 1 and run < _SHORT_RUN and not self._as_is
+        self._along = groups == 1 and run < LONG_RUN and not self._as_is
         self._copied = not all(a.inside for a in axes) or (self._along and channels > 1)
 
         row = prod(rest) * self.taps * groups * self._dtype.itemsize
-        images = max(1, min(n, _BLOCK // max(row * axes[0].positions, 1)))
-        height = axes[0].positions if images > 1 else max(1, min(axes[0].positions, _BLOCK // row))
+        images = max(1, min(n, BLOCK // max(row * axes[0].positions, 1)))
+        height = axes[0].positions if images > 1 else max(1, min(axes[0].positions, BLOCK // row))
         self.blocks = tuple(
             Block(i, min(i + images, n), r, min(r + height, axes[0].positions))
             for i, r in product(range(0, n, images), range(0, axes[0].positions, height))

@@ -13,10 +13,11 @@ import numpy as np
 
 from kbackend.engine.program import Spec
 from kbackend_numpy import threads
-from kbackend_numpy.kernels.conv_columns import Axis, Columns
+from kbackend_numpy.kernels.conv_columns import BLOCK, LONG_RUN, Axis, Block, Columns
 from kbackend_numpy.kernels.parts import run_parts
 
 Array = Any
+Ints = tuple[int, ...]
 
 # Multiplications up to which OpenBLAS takes a product as small.
 _SMALL = 1_000_000
@@ -136,18 +137,21 @@ class FilterGradient(_Blocks):
         super().__init__(x, axes, groups, filters, workers)
         size = self.columns.taps * self.filters
         self._piece = _piece(self.columns.rows, size, _SUMMED_ROWS)
+        self._summed(x.dtype, (groups, self.columns.taps, self.filters), groups, self.columns.rows)
+
+    def _summed(self, dtype: str, shape: Ints, stacks: int, rows: int) -> None:
+        """Plans sums of `shape`, of the products of so many stacks of rows at a time."""
         self._ranges = self.ranges(2)
         self.parts = len(self._ranges)
-        self._shape = (groups, self.columns.taps, self.filters)
-        pieces = -(-self.columns.rows // self._piece)
+        pieces = stacks * -(-rows // self._piece)
         self.scratch += (
-            Spec((workers, groups, pieces, *self._shape[1:]), x.dtype),
-            Spec((workers, *self._shape), x.dtype),
-            Spec((self.parts, *self._shape), x.dtype),
+            Spec((self.workers, pieces * shape[1] * shape[2]), dtype),
+            Spec((self.workers, *shape), dtype),
+            Spec((self.parts, *shape), dtype),
         )
 
     def run(self, out: Array, x: Array, g: Array, *scratch: Array) -> None:
-        """Computes the gradient into `out`, of any layout."""
+        """Computes the gradient into `out`, `(*window, channels / groups, filters)`."""
         padded, gathered, products, sums, totals = scratch
 
         def part(index: int, worker: int) -> None:
@@ -157,8 +161,7 @@ class FilterGradient(_Blocks):
             for block in self.columns.blocks[slice(*self._ranges[index])]:
                 matrix = self.columns.gather(x, block, padded[worker], gathered[worker])
                 into = total if first else sums[worker]
-                cotangent = g[block.low : block.high, block.first : block.last]
-                self._multiply(matrix, self.rows_of(cotangent), into, products[worker])
+                self._add_up(matrix, g, block, into, products[worker])
                 if not first:
                     np.add(total, into, out=total)
                 first = False
@@ -166,15 +169,73 @@ class FilterGradient(_Blocks):
         run_parts(part, self.parts, self.workers)
         for other in totals[1:]:
             np.add(totals[0], other, out=totals[0])
-        np.copyto(out, totals[0])
+        self._store(out, totals[0])
 
-    def _multiply(self, matrix: Array, g: Array, into: Array, products: Array) -> None:
+    def _store(self, out: Array, total: Array) -> None:
+        np.copyto(out.reshape(-1, self.groups, self.filters).swapaxes(0, 1), total)
+
+    def _add_up(self, matrix: Array, g: Array, block: Block, into: Array, products: Array) -> None:
+        """The block's sum."""
+        cotangent = self.rows_of(g[block.low : block.high, block.first : block.last])
         if matrix.shape[1] <= self._piece:
-            np.matmul(matrix.swapaxes(-1, -2), g, out=into)
-            return
+            np.matmul(matrix.swapaxes(-1, -2), cotangent, out=into)
+        else:
+            np.add.reduce(self._products(matrix, cotangent, products), axis=1, out=into)
+
+    def _products(self, matrix: Array, g: Array, products: Array) -> Array:
+        """`(stacks, pieces, taps, filters)` from matrices `(stacks, rows, taps or filters)`."""
+        stacks, rows, taps = matrix.shape
+        shape = (stacks, -(-rows // self._piece), taps, g.shape[-1])
+        out = products[: prod(shape)].reshape(shape)
         start = 0
         for a, b in zip(_pieces(matrix, self._piece), _pieces(g, self._piece), strict=True):
             stop = start + a.shape[1]
-            np.matmul(a.swapaxes(-1, -2), b, out=products[:, start:stop])
+            np.matmul(a.swapaxes(-1, -2), b, out=out[:, start:stop])
             start = stop
-        np.add.reduce(products[:, :start], axis=1, out=into)
+        return out
+
+
+class RowFilterGradient(FilterGradient):
+    """The same without the first axis' taps in the columns: shifted, they are the same rows.
+
+    So there is less to gather, and products are small enough for OpenBLAS's kernels for those.
+    """
+
+    def __init__(
+        self, x: Spec, axes: tuple[Axis, ...], groups: int, filters: int, workers: int
+    ) -> None:
+        first = axes[0]
+        rows = Axis(first.size, first.reach(first.positions), 1, start=first.start)
+        _Blocks.__init__(self, x, (rows, *axes[1:]), groups, filters, workers)
+        width = prod(axis.positions for axis in axes[1:])
+        self._rows = first.positions * width
+        self._shifts = [i * first.dilation * width for i in range(first.taps)]
+        taps = self.columns.taps
+        self._piece = _piece(self._rows, taps * filters, _SUMMED_ROWS)
+        images = self.columns.rows // (rows.positions * width)
+        self._summed(x.dtype, (first.taps, taps, filters), images, self._rows)
+
+    @staticmethod
+    def fits(x: Spec, axes: tuple[Axis, ...], groups: int, filters: int) -> bool:
+        """Whether that pays: only then are products small, and images are gathered as a whole."""
+        first = axes[0]
+        taps = x.shape[-1] * prod(axis.taps for axis in axes[1:])
+        size = taps * filters * _SUMMED_ROWS
+        image = first.reach(first.positions) * prod(axis.positions for axis in axes[1:]) * taps
+        return (
+            groups == first.stride == 1
+            and size <= _SMALL < size * first.taps
+            and taps >= LONG_RUN
+            and image * np.dtype(x.dtype).itemsize <= BLOCK
+        )
+
+    def _store(self, out: Array, total: Array) -> None:
+        np.copyto(out.reshape(total.shape), total)
+
+    def _add_up(self, matrix: Array, g: Array, block: Block, into: Array, products: Array) -> None:
+        images = block.high - block.low
+        by_image = matrix.reshape(images, -1, matrix.shape[-1])
+        cotangent = g[block.low : block.high].reshape(images, self._rows, self.filters)
+        for shift, part in zip(self._shifts, into, strict=True):
+            rows = by_image[:, shift : shift + self._rows]
+            np.add.reduce(self._products(rows, cotangent, products), axis=(0, 1), out=part)
