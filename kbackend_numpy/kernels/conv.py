@@ -19,12 +19,8 @@ from kbackend.engine.program import Prepared, Spec
 from kbackend_numpy import threads
 from kbackend_numpy.kernels.buffering import short_buffer
 from kbackend_numpy.kernels.conv_columns import Axis
-from kbackend_numpy.kernels.conv_products import (
-    Correlation,
-    FilterGradient,
-    RowFilterGradient,
-    nanoseconds,
-)
+from kbackend_numpy.kernels.conv_products import nanoseconds
+from kbackend_numpy.kernels.conv_rows import correlation, filter_gradient
 from kbackend_numpy.kernels.packing import packed, zeros
 from kbackend_numpy.kernels.parts import run_parts, workers_for
 
@@ -66,17 +62,17 @@ def prepare_conv(
         return zeros()
     axes = _axes(x.shape[1:-1], out.shape[1:-1], tuple(window), strides, padding, dilation)
     work = nanoseconds(x.shape[0], axes, x.shape[-1], filters // groups)
-    correlation = Correlation(x, axes, groups, filters, workers_for(work))
+    columns = correlation(x, axes, groups, filters, workers_for(work))
 
     def run(out: Array, x: Array, w: Array, *scratch: Array) -> None:
         by_group = w.reshape(-1, groups, filters // groups).swapaxes(0, 1)
 
         def part(index: int, worker: int) -> None:
-            correlation.run_part(index, worker, out, x, by_group, scratch)
+            columns.run_part(index, worker, out, x, by_group, scratch)
 
-        run_parts(part, correlation.parts, correlation.workers)
+        run_parts(part, columns.parts, columns.workers)
 
-    return Prepared(run, correlation.scratch, work=work if correlation.workers > 1 else 0)
+    return Prepared(run, columns.scratch, work=work if columns.workers > 1 else 0)
 
 
 # ----- gradient in the input -----
@@ -148,7 +144,7 @@ def prepare_conv_input_grad(
     subsets = [tuple(p.taps for p in phase) for phase in phases]
     reached = sum(all(p.axis.taps for p in phase) for phase in phases)
     correlations = [
-        Correlation(g, tuple(p.axis for p in phase), groups, channels, workers, len(phases) > 1)
+        correlation(g, tuple(p.axis for p in phase), groups, channels, workers, len(phases) > 1)
         for phase in phases[:reached]
     ]
     parts = [(i, j) for i, each in enumerate(correlations) for j in range(each.parts)]
@@ -217,9 +213,7 @@ def prepare_conv_filter_grad(
         return zeros()
     axes = _axes(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
     work = nanoseconds(x.shape[0], axes, channels, filters // groups)
-    by_rows = RowFilterGradient.fits(x, axes, groups, filters)
-    form = RowFilterGradient if by_rows else FilterGradient
-    gradient = form(x, axes, groups, filters, workers_for(work))
+    gradient = filter_gradient(x, axes, groups, filters, workers_for(work))
     return Prepared(gradient.run, gradient.scratch, work=work if gradient.workers > 1 else 0)
 
 

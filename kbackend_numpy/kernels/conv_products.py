@@ -13,33 +13,33 @@ import numpy as np
 
 from kbackend.engine.program import Spec
 from kbackend_numpy import threads
-from kbackend_numpy.kernels.conv_columns import BLOCK, LONG_RUN, Axis, Block, Columns
+from kbackend_numpy.kernels.conv_columns import Axis, Block, Columns
 from kbackend_numpy.kernels.parts import run_parts
 
 Array = Any
 Ints = tuple[int, ...]
 
 # Multiplications up to which OpenBLAS takes a product as small.
-_SMALL = 1_000_000
+SMALL = 1_000_000
 # Pieces of fewer rows gain nothing; a sum of products must also be worth the adding.
-_ROWS = 32
-_SUMMED_ROWS = 128
+ROWS = 32
+SUMMED_ROWS = 128
 # Blocks are handed out in this many parts per thread, so that none waits long for another.
 _PARTS = 4
 _NANOSECONDS_PER_PRODUCT = 2 / 125
 _NANOSECONDS_PER_COPY = 0.2
 
 
-def _piece(rows: int, size: int, least: int) -> int:
+def piece_of(rows: int, size: int, least: int) -> int:
     """Rows of the pieces in which a matrix of `rows` rows is multiplied, `size` products a row."""
-    most = _SMALL // size
+    most = SMALL // size
     if most < least or rows <= most:
         return rows
     pieces = -(-rows // most)
     return min(most, -(-rows // pieces // 8) * 8)
 
 
-def _pieces(matrix: Array, piece: int) -> list[Array]:
+def pieces(matrix: Array, piece: int) -> list[Array]:
     """`(groups, rows, columns)` as stacks of matrices of `piece` rows: most, and the rest."""
     groups, rows, columns = matrix.shape
     whole = rows // piece * piece
@@ -53,7 +53,7 @@ def nanoseconds(batch: int, axes: tuple[Axis, ...], channels: int, filters: int)
     return taps * (_NANOSECONDS_PER_COPY + filters * _NANOSECONDS_PER_PRODUCT)
 
 
-class _Blocks:
+class Blocks:
     """What products have in common: the columns of `x`, handed out in parts to some workers."""
 
     def __init__(
@@ -75,7 +75,7 @@ class _Blocks:
         return a.reshape(-1, self.groups, self.filters).swapaxes(0, 1)
 
 
-class Correlation(_Blocks):
+class Correlation(Blocks):
     """The correlation of an array with filters `(groups, taps, filters)`, in blocks.
 
     The result goes to a contiguous array `(batch, *positions, filters)`, or by way of scratch
@@ -92,10 +92,13 @@ class Correlation(_Blocks):
         view: bool = False,
     ) -> None:
         super().__init__(x, axes, groups, filters, workers)
-        self._piece = _piece(self.columns.rows, self.columns.taps * self.filters, _ROWS)
+        self._piece = piece_of(self.columns.rows, self.columns.taps * self.filters, ROWS)
+        self._planned(x.dtype, self.columns.rows * filters, view)
+
+    def _planned(self, dtype: str, size: int, view: bool, spare: int = 0) -> None:
+        """Plans parts, and scratch memory for results of a size and for spare ones."""
         self._view = view
-        result = self.columns.rows * filters if view else 0
-        self.scratch += (Spec((workers, result), x.dtype),)
+        self.scratch += tuple(Spec((self.workers, n), dtype) for n in (size if view else 0, spare))
         self._ranges = self.ranges(_PARTS)
         self.parts = len(self._ranges)
 
@@ -109,22 +112,26 @@ class Correlation(_Blocks):
         scratch: tuple[Array, ...],
     ) -> None:
         """Computes one of `parts` parts of `out`."""
-        padded, gathered, results = (a[worker] for a in scratch)
+        padded, gathered, results, spare = (a[worker] for a in scratch)
         self.columns.clear(padded)
         for block in self.columns.blocks[slice(*self._ranges[index])]:
             matrix = self.columns.gather(x, block, padded, gathered)
             target = out[block.low : block.high, block.first : block.last]
             result = results[: target.size].reshape(target.shape) if self._view else target
-            self._multiply(matrix, filters, self.rows_of(result))
+            self._multiply(matrix, filters, result, spare)
             if self._view:
                 np.copyto(target, result)
 
-    def _multiply(self, matrix: Array, filters: Array, into: Array) -> None:
-        for a, b in zip(_pieces(matrix, self._piece), _pieces(into, self._piece), strict=True):
-            np.matmul(a, filters[:, None], out=b)
+    def _multiply(self, matrix: Array, filters: Array, result: Array, spare: Array) -> None:
+        """Writes the block's contiguous result."""
+        self._products(matrix, filters[:, None], self.rows_of(result))
+
+    def _products(self, matrix: Array, filters: Array, into: Array) -> None:
+        for a, b in zip(pieces(matrix, self._piece), pieces(into, self._piece), strict=True):
+            np.matmul(a, filters, out=b)
 
 
-class FilterGradient(_Blocks):
+class FilterGradient(Blocks):
     """The sum over all positions of windows times cotangents, `(groups, taps, filters)`.
 
     Each part has a sum of its own. These are added in one order, so that results do not depend on
@@ -136,16 +143,16 @@ class FilterGradient(_Blocks):
     ) -> None:
         super().__init__(x, axes, groups, filters, workers)
         size = self.columns.taps * self.filters
-        self._piece = _piece(self.columns.rows, size, _SUMMED_ROWS)
-        self._summed(x.dtype, (groups, self.columns.taps, self.filters), groups, self.columns.rows)
+        self._piece = piece_of(self.columns.rows, size, SUMMED_ROWS)
+        self._planned(x.dtype, (groups, self.columns.taps, self.filters), groups, self.columns.rows)
 
-    def _summed(self, dtype: str, shape: Ints, stacks: int, rows: int) -> None:
+    def _planned(self, dtype: str, shape: Ints, stacks: int, rows: int) -> None:
         """Plans sums of `shape`, of the products of so many stacks of rows at a time."""
         self._ranges = self.ranges(2)
         self.parts = len(self._ranges)
-        pieces = stacks * -(-rows // self._piece)
+        count = stacks * -(-rows // self._piece)
         self.scratch += (
-            Spec((self.workers, pieces * shape[1] * shape[2]), dtype),
+            Spec((self.workers, count * shape[1] * shape[2]), dtype),
             Spec((self.workers, *shape), dtype),
             Spec((self.parts, *shape), dtype),
         )
@@ -188,54 +195,8 @@ class FilterGradient(_Blocks):
         shape = (stacks, -(-rows // self._piece), taps, g.shape[-1])
         out = products[: prod(shape)].reshape(shape)
         start = 0
-        for a, b in zip(_pieces(matrix, self._piece), _pieces(g, self._piece), strict=True):
+        for a, b in zip(pieces(matrix, self._piece), pieces(g, self._piece), strict=True):
             stop = start + a.shape[1]
             np.matmul(a.swapaxes(-1, -2), b, out=out[:, start:stop])
             start = stop
         return out
-
-
-class RowFilterGradient(FilterGradient):
-    """The same without the first axis' taps in the columns: shifted, they are the same rows.
-
-    So there is less to gather, and products are small enough for OpenBLAS's kernels for those.
-    """
-
-    def __init__(
-        self, x: Spec, axes: tuple[Axis, ...], groups: int, filters: int, workers: int
-    ) -> None:
-        first = axes[0]
-        rows = Axis(first.size, first.reach(first.positions), 1, start=first.start)
-        _Blocks.__init__(self, x, (rows, *axes[1:]), groups, filters, workers)
-        width = prod(axis.positions for axis in axes[1:])
-        self._rows = first.positions * width
-        self._shifts = [i * first.dilation * width for i in range(first.taps)]
-        taps = self.columns.taps
-        self._piece = _piece(self._rows, taps * filters, _SUMMED_ROWS)
-        images = self.columns.rows // (rows.positions * width)
-        self._summed(x.dtype, (first.taps, taps, filters), images, self._rows)
-
-    @staticmethod
-    def fits(x: Spec, axes: tuple[Axis, ...], groups: int, filters: int) -> bool:
-        """Whether that pays: only then are products small, and images are gathered as a whole."""
-        first = axes[0]
-        taps = x.shape[-1] * prod(axis.taps for axis in axes[1:])
-        size = taps * filters * _SUMMED_ROWS
-        image = first.reach(first.positions) * prod(axis.positions for axis in axes[1:]) * taps
-        return (
-            groups == first.stride == 1
-            and size <= _SMALL < size * first.taps
-            and taps >= LONG_RUN
-            and image * np.dtype(x.dtype).itemsize <= BLOCK
-        )
-
-    def _store(self, out: Array, total: Array) -> None:
-        np.copyto(out.reshape(total.shape), total)
-
-    def _add_up(self, matrix: Array, g: Array, block: Block, into: Array, products: Array) -> None:
-        images = block.high - block.low
-        by_image = matrix.reshape(images, -1, matrix.shape[-1])
-        cotangent = g[block.low : block.high].reshape(images, self._rows, self.filters)
-        for shift, part in zip(self._shifts, into, strict=True):
-            rows = by_image[:, shift : shift + self._rows]
-            np.add.reduce(self._products(rows, cotangent, products), axis=(0, 1), out=part)
