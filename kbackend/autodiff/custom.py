@@ -34,16 +34,30 @@ def stop_gradient(x: Any) -> Any:
         >>> keras.grad(lambda x: x * keras.stop_gradient(x))(3.0).item()
         3.0
     """
-    return tree.map_structure(lambda leaf: to_tensor(leaf).alias(), x)
+
+    def stop(leaf: Any) -> Any:
+        found = to_tensor(leaf)
+        return found.detached() if isinstance(found, Symbolic) else found.alias()
+
+    return tree.map_structure(stop, x)
 
 
 class _Custom:
-    """What a tape records for a function with a gradient of its own."""
+    """What a tape records for a function with a gradient of its own.
+
+    Attributes:
+        overrides: whether that is another gradient than the one of what the function applies.
+    """
 
     differentiable = True
 
-    def __init__(self, pull: Callable[[Sequence[bool], Sequence[Any]], Sequence[Any]]) -> None:
+    def __init__(
+        self,
+        pull: Callable[[Sequence[bool], Sequence[Any]], Sequence[Any]],
+        overrides: bool = False,
+    ) -> None:
         self._pull = pull
+        self.overrides = overrides
 
     def backward(
         self,
@@ -103,7 +117,7 @@ def custom_gradient(fn: Callable[..., Any]) -> Callable[..., Any]:
                 )
             return [_fitting(g, x, fn) for g, x in zip(flat, tensors, strict=True)]
 
-        _record(_Custom(pull), tensors, results)
+        _record(_Custom(pull, overrides=True), tensors, results)
         return tree.pack_as(result, results)
 
     return wrapped
@@ -169,10 +183,25 @@ def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
         def again(
             tapes: tuple[Recorder, ...], wanted: Sequence[Any], gs: Sequence[Any]
         ) -> list[Any]:
-            with recording(tapes), reading_through(Rerun(first.read)):
+            # In a trace, what is computed again must stay apart from what was computed first.
+            behind: dict[int, Any] = {}
+
+            def enter(leaf: Any) -> Any:
+                if not isinstance(leaf, Symbolic):
+                    return leaf
+                if id(leaf) not in behind:
+                    made = behind[id(leaf)] = leaf.barrier()
+                    _record(_Custom(lambda needs, gs: gs), (leaf,), (made,))
+                return behind[id(leaf)]
+
+            with recording(tapes):
+                again_args, again_kwargs = tree.map_structure(enter, (args, kwargs))
+                read = {key: (v, enter(value)) for key, (v, value) in first.read.items()}
+                wanted = [behind.get(id(x), x) for x in wanted]
+            with recording(tapes), reading_through(Rerun(read)):
                 with GradientTape(watch_accessed_variables=False) as tape:
                     tape.watch(wanted)
-                    outcome = tree.flatten(fn(*args, **kwargs))
+                    outcome = tree.flatten(fn(*again_args, **again_kwargs))
                 return tape.gradient([outcome[i] for i in taken], wanted, list(gs))  # type: ignore[no-any-return]
 
         def pull(needs: Sequence[bool], gs: Sequence[Any]) -> Sequence[Any]:

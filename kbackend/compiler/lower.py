@@ -59,6 +59,9 @@ def lower(graph: Graph, engine: Engine, updates: Sequence[tuple[int, int]] = ())
 def _lower(draft: Draft, eqn: Eqn, numbers: dict[Var, int], inputs: list[int]) -> None:
     """Appends what an equation becomes: a view, a constant or a step."""
     name, engine = eqn.op.name, draft.engine
+    if name == "barrier":
+        numbers[eqn.outputs[0]] = inputs[0]
+        return
     if name in engine.views:
         seen = draft.values[inputs[0]]
         layout = view(name, seen.layout, eqn.params)

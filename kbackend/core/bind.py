@@ -65,6 +65,14 @@ class Symbolic:
         """Another symbolic value for the same thing, which no tape has seen."""
         raise PrimitiveError(f"{type(self).__name__} does not implement alias().")
 
+    def detached(self) -> Any:
+        """The same thing, through which no gradient flows."""
+        return self.alias()
+
+    def barrier(self) -> Any:
+        """The same value, such that what is computed from it is not shared with anything else."""
+        return self.alias()
+
     def process_composite(self, composite: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """The result of applying a composite; its body serves unless a trace keeps it whole."""
         return composite.body(*args, **params)

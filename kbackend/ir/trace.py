@@ -26,6 +26,7 @@ from kbackend.core.masks import get_keras_mask, has_mask, set_keras_mask
 from kbackend.core.primitive import Primitive
 from kbackend.core.stateless import tracing_through
 from kbackend.core.tensor import Tensor
+from kbackend.ir.barrier import BARRIER
 from kbackend.ir.graph import Atom, Eqn, Graph, Lit, Source, Var
 
 _current: ContextVar[Trace | None] = ContextVar("kbackend_trace", default=None)
@@ -100,7 +101,7 @@ class Tracer(Symbolic):
         """The primitive as an equation of the innermost trace."""
         avals = primitive.infer([arg.aval for arg in args], params)
         several = primitive.multiple_results
-        outs = _live_trace().emit(primitive, args, avals if several else (avals,), params)
+        outs = live_trace().emit(primitive, args, avals if several else (avals,), params)
         return outs if several else outs[0]
 
     def process_composite(self, composite: Composite, args: Sequence[Any], params: Any) -> Any:
@@ -111,7 +112,7 @@ class Tracer(Symbolic):
         if not all(arg.__class__ is Tracer or arg.__class__ is Tensor for arg in args):
             return composite.body(*args, **params)
         body = body_graph(composite, tuple([arg.aval for arg in args]), params)
-        results = _live_trace().emit(composite, args, body.out_avals, params)
+        results = live_trace().emit(composite, args, body.out_avals, params)
         for tape in tapes:
             tape.record(composite, args, results, params)
         return results if body.several else results[0]
@@ -119,6 +120,14 @@ class Tracer(Symbolic):
     def alias(self) -> Tracer:
         """The same variable as another object, which no tape knows."""
         return Tracer(self.trace, self.var, self.source)
+
+    def detached(self) -> Tracer:
+        """The same value, through which no gradient flows."""
+        return live_trace().detached(self)
+
+    def barrier(self) -> Tracer:
+        """The same value behind an equation that no rewriting sees through."""
+        return live_trace().emit(BARRIER, (self,), (self.aval,), {})[0]
 
     # ----- what would need a value -----
 
@@ -191,7 +200,12 @@ operators.attach(
 )
 
 
-def _live_trace() -> Trace:
+def live_trace() -> Trace:
+    """The innermost trace.
+
+    Raises:
+        TraceError: nothing is being traced any more.
+    """
     trace = current_trace()
     if trace is None:
         raise TraceError(
@@ -252,11 +266,9 @@ class Trace:
             around = around.parent
         if around is None:
             raise TraceError(
-                "A tensor of one compiled function is used in another. Pass it as an argument."
+                "A tensor of one compiled function, or one made inside of a loop or a branch, is used "
+                "outside of it. Pass it as an argument, or return it from the loop's or branch's body."
             )
-        for outer, inner in self.captured.values():
-            if outer.var is tracer.var:
-                return inner
         inner = self.input(tracer.aval)
         self.captured[id(tracer)] = (tracer, inner)
         return inner
@@ -302,10 +314,7 @@ class Trace:
         """What the variable holds at this point of the trace."""
         known = self.variables.get(id(variable))
         if known is None:
-            if self.parent is None:
-                first = self.input(variable.stored().aval)
-            else:
-                first = self._capture(self.parent.get_current_value(variable))
+            first = self.input(variable.stored().aval)
             known = self.variables[id(variable)] = (variable, first, first)
         return known[2]
 
@@ -318,7 +327,7 @@ class Trace:
         known = self.variables.get(id(variable))
         first = None if known is None else known[1]
         # Another object, so that tapes can tell the variable from what it was assigned.
-        self.variables[id(variable)] = (variable, first, value.alias())
+        self.variables[id(variable)] = (variable, first, self.detached(value))
         self.assigned[id(variable)] = variable
 
     def _as_var(self, value: Any) -> Var:
@@ -328,6 +337,10 @@ class Trace:
             return atom
         (copied,) = self.emit(lang.reshape_p, (value,), (value.aval,), {"shape": value.shape})
         return copied.var
+
+    def detached(self, tracer: Tracer) -> Tracer:
+        """The same value, through which no gradient flows."""
+        return tracer.alias()
 
     def add_loss(self, loss: Any) -> None:
         """Losses are kept by the layers."""
