@@ -17,19 +17,24 @@ from kbackend.engine.array_module import conv
 from kbackend.engine.interface import Kernel, Prepare
 from kbackend.engine.program import Prepared, Spec
 from kbackend_numpy import threads
+from kbackend_numpy.kernels import conv_depthwise
 from kbackend_numpy.kernels.buffering import short_buffer
 from kbackend_numpy.kernels.conv_columns import Axis
+from kbackend_numpy.kernels.conv_depthwise import Depthwise
 from kbackend_numpy.kernels.conv_products import nanoseconds
 from kbackend_numpy.kernels.conv_rows import correlation, filter_gradient
 from kbackend_numpy.kernels.packing import packed, zeros
-from kbackend_numpy.kernels.parts import run_parts, workers_for
+from kbackend_numpy.kernels.parts import PARTS, run_parts, workers_for
 
 Array = Any
 Ints = tuple[int, ...]
 Specs = tuple[Spec, ...]
 Pads = tuple[tuple[int, int], ...]
 
+# The gradient in an input of few channels is faster by other ways.
 _FEW_CHANNELS = 8
+# A depthwise convolution with more filters per channel than this is a grouped one.
+_MANY_FILTERS = 8
 
 
 def _axes(
@@ -39,8 +44,9 @@ def _axes(
     return tuple(map(Axis, space, positions, window, strides, dilation, low))
 
 
-def _depthwise(inner: int, groups: int) -> bool:
-    return groups > 1 and inner == 1
+def _depthwise(inner: int, groups: int, filters: int) -> bool:
+    """Whether each group has one channel and few filters."""
+    return inner == 1 < groups and filters <= _MANY_FILTERS * groups
 
 
 @packed
@@ -56,10 +62,11 @@ def prepare_conv(
     """See `Kernel.prepare`."""
     (x, w), (out,) = inputs, outputs
     *window, inner, filters = w.shape
-    if _depthwise(inner, groups):
-        return None
     if not x.size or not w.size or not out.size:
         return zeros()
+    if _depthwise(inner, groups, filters):
+        how = (tuple(window), strides, padding, dilation)
+        return conv_depthwise.prepare_conv(Depthwise(x.shape, out.shape, x.dtype, *how))
     axes = _axes(x.shape[1:-1], out.shape[1:-1], tuple(window), strides, padding, dilation)
     work = nanoseconds(x.shape[0], axes, x.shape[-1], filters // groups)
     columns = correlation(x, axes, groups, filters, workers_for(work))
@@ -127,10 +134,13 @@ def prepare_conv_input_grad(
     (g, w), (out,) = inputs, outputs
     *window, inner, filters = w.shape
     channels = inner * groups
-    if _depthwise(inner, groups) or (groups == 1 and channels < _FEW_CHANNELS < filters):
-        return None
     if not g.size or not w.size or not out.size:
         return zeros()
+    if groups == 1 and channels < _FEW_CHANNELS < filters:
+        return None
+    if _depthwise(inner, groups, filters):
+        how = (tuple(window), strides, padding, dilation)
+        return conv_depthwise.prepare_input_grad(Depthwise(out.shape, g.shape, g.dtype, *how))
     axes = _axes(space, g.shape[1:-1], tuple(window), strides, padding, dilation)
     work = nanoseconds(g.shape[0], axes, filters, inner)
     workers = workers_for(work)
@@ -149,7 +159,7 @@ def prepare_conv_input_grad(
     ]
     parts = [(i, j) for i, each in enumerate(correlations) for j in range(each.parts)]
     # Positions that no tap reaches are zero.
-    images = threads.ranges(g.shape[0], 4 * workers)
+    images = threads.ranges(g.shape[0], PARTS * workers)
     empty = [(i, slice(*r)) for i in range(reached, len(phases)) for r in images]
 
     def run(out: Array, g: Array, w: Array, turned: Array, *scratch: Array) -> None:
@@ -207,10 +217,11 @@ def prepare_conv_filter_grad(
     """See `Kernel.prepare`."""
     (x, g), (out,) = inputs, outputs
     channels, filters = x.shape[-1], g.shape[-1]
-    if _depthwise(channels // groups, groups):
-        return None
     if not x.size or not g.size or not out.size:
         return zeros()
+    if _depthwise(channels // groups, groups, filters):
+        how = (window, strides, padding, dilation)
+        return conv_depthwise.prepare_filter_grad(Depthwise(x.shape, g.shape, x.dtype, *how, 2))
     axes = _axes(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
     work = nanoseconds(x.shape[0], axes, channels, filters // groups)
     gradient = filter_gradient(x, axes, groups, filters, workers_for(work))

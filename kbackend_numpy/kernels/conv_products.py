@@ -14,7 +14,7 @@ import numpy as np
 from kbackend.engine.program import Spec
 from kbackend_numpy import threads
 from kbackend_numpy.kernels.conv_columns import Axis, Block, Columns
-from kbackend_numpy.kernels.parts import run_parts
+from kbackend_numpy.kernels.parts import PARTS, run_parts
 
 Array = Any
 Ints = tuple[int, ...]
@@ -24,8 +24,6 @@ SMALL = 1_000_000
 # Pieces of fewer rows gain nothing; a sum of products must also be worth the adding.
 ROWS = 32
 SUMMED_ROWS = 128
-# Blocks are handed out in this many parts per thread, so that none waits long for another.
-_PARTS = 4
 _NANOSECONDS_PER_PRODUCT = 2 / 125
 _NANOSECONDS_PER_COPY = 0.2
 
@@ -99,7 +97,7 @@ class Correlation(Blocks):
         """Plans parts, and scratch memory for results of a size and for spare ones."""
         self._view = view
         self.scratch += tuple(Spec((self.workers, n), dtype) for n in (size if view else 0, spare))
-        self._ranges = self.ranges(_PARTS)
+        self._ranges = self.ranges(PARTS)
         self.parts = len(self._ranges)
 
     def run_part(

@@ -14,53 +14,20 @@ import numpy as np
 
 from kbackend.engine.array_module.taps import Slices, taps
 from kbackend.engine.program import Prepared, Spec
-from kbackend_numpy import threads
-from kbackend_numpy.kernels.buffering import short_buffer
 from kbackend_numpy.kernels.packing import packed, zeros
-from kbackend_numpy.kernels.parts import run_parts, workers_for
+from kbackend_numpy.kernels.parts import Batch
 
 Array = Any
 Ints = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 Specs = tuple[Spec, ...]
 
-# Bytes of a block's input.
-_BLOCK = 1 << 19
-_PARTS = 4
 # Of one element by one tap.
 _NANOSECONDS = 0.4
 _NANOSECONDS_MASKED = 1.0
 
 _BITS = {4: "int32", 8: "int64"}
 _LOWEST = -float("inf")
-
-
-class _Batch:
-    """The images, in blocks and parts."""
-
-    def __init__(self, images: int, image_bytes: int, work: float) -> None:
-        self.step = max(1, min(images, _BLOCK // max(image_bytes, 1)))
-        self.workers = workers_for(work)
-        self.work = work if self.workers > 1 else 0.0
-        # Several parts even for few images: a block is no larger than a worker's fair share.
-        self.step = min(self.step, -(-images // self.workers))
-        blocks = -(-images // self.step)
-        self._parts = threads.ranges(blocks, _PARTS * self.workers if self.workers > 1 else 1)
-        self._images = images
-
-    def scratch(self, shape: Ints, dtype: str) -> Spec:
-        """Scratch memory for the images of a block, for each worker."""
-        return Spec((self.workers, self.step, *shape), dtype)
-
-    def run(self, block: Callable[[slice, int], None]) -> None:
-        """Calls `block(images, worker)` for all blocks."""
-
-        def part(index: int, worker: int) -> None:
-            for i in range(*self._parts[index]):
-                block(slice(i * self.step, min((i + 1) * self.step, self._images)), worker)
-
-        # The buffer's size is a setting of each thread.
-        run_parts(short_buffer(part), len(self._parts), self.workers)
 
 
 # ----- sums and maxima -----
@@ -126,7 +93,7 @@ def _reduced(op: Any, start: float) -> Any:
         if not x.size or not folds:
             return None
         work = _NANOSECONDS * x.shape[0] * sum(prod(f.shape) * len(f.taps) for f in folds)
-        batch = _Batch(x.shape[0], x.size // x.shape[0] * np.dtype(x.dtype).itemsize, work)
+        batch = Batch(x.shape[0], x.size // x.shape[0] * np.dtype(x.dtype).itemsize, work)
 
         def run(out: Array, x: Array, *between: Array) -> None:
             def block(images: slice, worker: int) -> None:
@@ -169,7 +136,7 @@ def prepare_window_spread(
     if not steps:
         return None
     work = _NANOSECONDS * g.shape[0] * sum(prod(shape) * len(axis) for axis, shape in steps)
-    batch = _Batch(g.shape[0], out.size // g.shape[0] * np.dtype(g.dtype).itemsize, work)
+    batch = Batch(g.shape[0], out.size // g.shape[0] * np.dtype(g.dtype).itemsize, work)
 
     def run(out: Array, g: Array, *between: Array) -> None:
         def block(images: slice, worker: int) -> None:
@@ -201,7 +168,7 @@ class _Maxima:
         self.folds = _folds(x.shape, out, window, strides, padding)
         work = _NANOSECONDS_MASKED * prod(out) * len(self.taps)
         itemsize = np.dtype(moved).itemsize
-        self.batch = _Batch(x.shape[0], x.size // x.shape[0] * itemsize, work)
+        self.batch = Batch(x.shape[0], x.size // x.shape[0] * itemsize, work)
         self.bits = np.dtype(_BITS[itemsize])
         shape, new = out[1:], self.batch.scratch
         self.scratch = (
