@@ -193,7 +193,8 @@ def test_a_trace_keeps_recomputed_values_apart_and_needs_less_memory():
     w = rng.normal(0, 0.2, size=(16, 16)).astype("float32")
     plain, rematerialised = gradient(block), gradient(kb.remat(block))
     for a, b in zip(plain(x, w), rematerialised(x, w), strict=True):
-        np.testing.assert_array_equal(a, b)
+        # The passes may turn a product's operands round differently, which reorders its sums.
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     sizes = [fn.compiled.executables()[0].program.arena for fn in (plain, rematerialised)]
     assert sizes[1] < 0.7 * sizes[0]
 
