@@ -16,7 +16,8 @@ def is_nested(structure: Any) -> bool:
     return isinstance(structure, (list, tuple, Mapping))
 
 
-def _items(structure: Mapping[Any, Any]) -> list[Any]:
+def keys_of(structure: Mapping[Any, Any]) -> list[Any]:
+    """The keys in the order in which their entries are visited."""
     if isinstance(structure, OrderedDict):
         return list(structure)
     try:
@@ -28,7 +29,7 @@ def _items(structure: Mapping[Any, Any]) -> list[Any]:
 def iter_leaves(structure: Any) -> Iterator[Any]:
     """Leaves of `structure`, depth first."""
     if isinstance(structure, Mapping):
-        for key in _items(structure):
+        for key in keys_of(structure):
             yield from iter_leaves(structure[key])
     elif isinstance(structure, (list, tuple)):
         for item in structure:
@@ -47,7 +48,7 @@ def flatten(structure: Any) -> list[Any]:
 def flatten_with_path(structure: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, Any]]:
     """List of `(path, leaf)` pairs, a path being the tuple of keys and indices that lead there."""
     if isinstance(structure, Mapping):
-        pairs = [(key, structure[key]) for key in _items(structure)]
+        pairs = [(key, structure[key]) for key in keys_of(structure)]
     elif isinstance(structure, (list, tuple)):
         pairs = list(enumerate(structure))
     else:
@@ -104,7 +105,7 @@ def map_structure(fn: Callable[..., Any], structure: Any, *others: Any) -> Any:
             structure,
             {
                 k: map_structure(fn, structure[k], *(o[k] for o in others))
-                for k in _items(structure)
+                for k in keys_of(structure)
             },
         )
     if isinstance(structure, (list, tuple)):

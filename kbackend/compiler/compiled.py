@@ -122,8 +122,9 @@ def describe(value: Any, arrays: list[Any], engine: Any) -> Any:
     if cls is tuple or cls is list:
         return cls, *[describe(item, arrays, engine) for item in value]
     if isinstance(value, Mapping):
-        paths = tree.flatten_with_path(value)
-        return cls, *[(path, describe(leaf, arrays, engine)) for path, leaf in paths]
+        # The order of the keys is something that a function can see.
+        order = tuple(value)
+        return cls, order, *[describe(value[k], arrays, engine) for k in tree.keys_of(value)]
     if tree.is_nested(value):
         return cls, *[describe(item, arrays, engine) for item in value]
     return cls, value
@@ -132,16 +133,25 @@ def describe(value: Any, arrays: list[Any], engine: Any) -> Any:
 class _Static:
     """An argument that is part of the signature; a structure in it counts as one value."""
 
-    __slots__ = ("value",)
+    __slots__ = ("_key", "value")
 
     def __init__(self, value: Any) -> None:
         self.value = value
+        self._key = _told_apart(value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and self.value == other.value
+        return isinstance(other, _Static) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((_Static, self.value))
+        return hash((_Static, self._key))
+
+
+def _told_apart(value: Any) -> Any:
+    """A key that tells values apart which are equal, but not the same: 1, 1.0, True; 0.0, -0.0."""
+    cls = value.__class__
+    if cls in (float, complex):
+        return cls, repr(value)
+    return (cls, *map(_told_apart, value)) if isinstance(value, tuple) else (cls, value)
 
 
 def _argument(leaf: Any) -> Any:

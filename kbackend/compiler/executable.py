@@ -7,6 +7,7 @@ from typing import Any
 
 from kbackend.base import tree
 from kbackend.compiler.pipeline import compile_graph
+from kbackend.core.masks import set_keras_mask
 from kbackend.core.running import Running
 from kbackend.core.tensor import Tensor
 from kbackend.engine.interface import Engine
@@ -73,16 +74,26 @@ class Executable:
 
 def _packer(structure: Any, engine: Engine) -> Callable[[list[Any]], Any]:
     """The function that puts arrays into the structure that was returned."""
-    if structure.__class__ is Output:
+    if _is_plain(structure):
         return lambda arrays: Tensor(arrays[structure], engine)
-    if structure.__class__ is dict and all(v.__class__ is Output for v in structure.values()):
+    if structure.__class__ is dict and all(_is_plain(leaf) for leaf in structure.values()):
         items = list(structure.items())
         return lambda arrays: {key: Tensor(arrays[i], engine) for key, i in items}
 
     def pack(arrays: list[Any]) -> Any:
-        return tree.map_structure(
-            lambda leaf: Tensor(arrays[leaf], engine) if leaf.__class__ is Output else leaf,
-            structure,
-        )
+        def fill(leaf: Any) -> Any:
+            if leaf.__class__ is not Output:
+                return leaf
+            made = Tensor(arrays[leaf], engine)
+            if leaf.mask is not None:
+                set_keras_mask(made, fill(leaf.mask))
+            return made
+
+        return tree.map_structure(fill, structure)
 
     return pack
+
+
+def _is_plain(leaf: Any) -> bool:
+    """Whether it stands for a tensor without a mask."""
+    return leaf.__class__ is Output and leaf.mask is None

@@ -387,7 +387,13 @@ class Traced(NamedTuple):
 
 
 class Output(int):
-    """Position of a tensor among a graph's outputs."""
+    """Position of a tensor among a graph's outputs.
+
+    Attributes:
+        mask: that of the mask which is attached to the tensor, or `None`.
+    """
+
+    mask: Output | None = None
 
 
 def trace(fn: Callable[..., Any], args: Sequence[Any], name: str = "") -> Traced:
@@ -441,7 +447,10 @@ def close(made: Trace, result: Any) -> tuple[Any, list[Atom]]:
     def leave(leaf: Any) -> Any:
         if leaf.__class__ is Tensor or leaf.__class__ is Tracer:
             outputs.append(made.atom(leaf))
-            return Output(len(outputs) - 1)
+            output = Output(len(outputs) - 1)
+            if has_mask(leaf):
+                output.mask = leave(get_keras_mask(leaf))
+            return output
         read = getattr(leaf, "read", None)
         if read is not None and hasattr(leaf, "assign"):
             return leave(read())
