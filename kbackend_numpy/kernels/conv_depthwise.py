@@ -99,14 +99,21 @@ def prepare_input_grad(of: Depthwise) -> Prepared:
                 product = of.product(tap, source[tap.target], rows, products[worker])
                 part = into[tap.source]
                 if of.each > 1:
-                    by_channel = product.reshape(*part.shape, of.each)
                     memory = summed[worker].reshape(-1)[: part.size].reshape(part.shape)
-                    product = np.add.reduce(by_channel, axis=-1, out=memory)
+                    product = _summed(product.reshape(*part.shape, of.each), memory)
                 np.add(part, product, out=part)
 
         of.batch.run(block)
 
     return Prepared(run, (of.rows, of.products, of.summed), work=of.batch.work)
+
+
+def _summed(a: Array, out: Array) -> Array:
+    """The sum over a short last axis: far faster by slices than by a reduction."""
+    np.add(a[..., 0], a[..., 1], out=out)
+    for i in range(2, a.shape[-1]):
+        np.add(out, a[..., i], out=out)
+    return out
 
 
 def prepare_filter_grad(of: Depthwise) -> Prepared:

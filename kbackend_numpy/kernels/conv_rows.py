@@ -46,7 +46,10 @@ class _Shifts:
 
 
 def _pays(x: Spec, axes: tuple[Axis, ...], groups: int, filters: int, rows: int) -> bool:
-    """Whether pieces of so many rows are small products only so, and images are gathered whole."""
+    """Whether pieces of so many rows are small products, and images are gathered as a whole.
+
+    And either they are small only so, or there is much to gather and little to add.
+    """
     taps = x.shape[-1] * prod(axis.taps for axis in axes[1:])
     size = taps * filters * rows
     image = _Shifts(axes).source * taps * np.dtype(x.dtype).itemsize
@@ -54,7 +57,8 @@ def _pays(x: Spec, axes: tuple[Axis, ...], groups: int, filters: int, rows: int)
         groups == axes[0].stride == 1
         and axes[0].taps > 1
         and LONG_RUN <= taps
-        and size <= SMALL < size * axes[0].taps
+        and size <= SMALL
+        and (size * axes[0].taps > SMALL or taps > 2 * filters)
         and image <= BLOCK
     )
 
