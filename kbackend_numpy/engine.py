@@ -11,7 +11,7 @@ from kbackend.base import dtypes
 from kbackend.engine.interface import Engine
 from kbackend.engine.program import Prepared, Program, Runner, Spec
 from kbackend_numpy import region
-from kbackend_numpy.kernels.elementwise import NAMES
+from kbackend_numpy.kernels.elementwise import COMPOSITES, NAMES
 from kbackend_numpy.replay import Replay
 from kbackend_numpy.table import composites, table
 
@@ -21,7 +21,7 @@ class NumpyEngine(Engine):
 
     name = "numpy"
     views = frozenset(("reshape", "transpose", "broadcast_to", "slice", "rev"))
-    fusible = NAMES
+    fusible = NAMES | COMPOSITES
 
     def __init__(self) -> None:
         super().__init__(table(), composites())

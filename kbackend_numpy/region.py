@@ -14,7 +14,7 @@ import numpy as np
 
 from kbackend.engine.program import Ints, Node, Prepared, Region, Spec
 from kbackend_numpy import threads
-from kbackend_numpy.kernels.elementwise import OUT, Call, Slot, emit
+from kbackend_numpy.kernels.elementwise import OUT, TEMPORARY, Call, Slot, emit
 
 # Elements of a block: a handful of float32 arrays of this size fit in a level 2 cache.
 _BLOCK = 1 << 15
@@ -64,9 +64,17 @@ def prepare(region: Region, inputs: tuple[Spec, ...]) -> Prepared | None:
     free: dict[str, list[int]] = {}
     calls: list[Call] = []
     overwrites: list[tuple[int, int]] = []
-    first_scratch = len(region.outputs) + count
+
+    def register(dtype: str) -> int:
+        if free.get(dtype):
+            return free[dtype].pop()
+        scratch.append(dtype)
+        return len(region.outputs) + count + len(scratch) - 1
+
     for number, node in enumerate(region.nodes):
-        emitted = emit(node.name, tuple([specs[i] for i in node.inputs]), node.spec, node.params)
+        known = {p: region.known[i] for p, i in enumerate(node.inputs) if i in region.known}
+        given = tuple([specs[i] for i in node.inputs])
+        emitted = emit(node.name, given, node.spec, node.params, known)
         if emitted is None:
             return None
         value, target = count + number, -1
@@ -82,18 +90,16 @@ def prepare(region: Region, inputs: tuple[Spec, ...]) -> Prepared | None:
                 and specs[i].dtype == node.spec.dtype
                 and {p for p, j in enumerate(node.inputs) if j == i} <= emitted.safe
             ]
-            if reusable:
-                target = reusable[0]
-            elif free.get(node.spec.dtype):
-                target = free[node.spec.dtype].pop()
-            else:
-                target = first_scratch + len(scratch)
-                scratch.append(node.spec.dtype)
+            target = reusable[0] if reusable else register(node.spec.dtype)
         registers[value] = target
+        temporary = [register(dtype) for dtype in emitted.scratch]
         for i in dying:
             if i not in outputs and registers[i] != target:
                 free.setdefault(specs[i].dtype, []).append(registers[i])
         slots = {OUT: Slot(target)} | {p: Slot(registers[i]) for p, i in enumerate(node.inputs)}
+        for position, (dtype, taken) in enumerate(zip(emitted.scratch, temporary, strict=True)):
+            slots[TEMPORARY - position] = Slot(taken)
+            free.setdefault(dtype, []).append(taken)
         calls += [
             Call(fn, tuple([slots[a] if a.__class__ is Slot else a for a in args]))
             for fn, args in emitted.calls

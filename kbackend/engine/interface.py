@@ -60,7 +60,8 @@ class Engine:
     # Primitives whose results can be views of their argument, given by offset and strides. Programs
     # for engines without them keep every value in memory of its own.
     views: ClassVar[frozenset[str]] = frozenset()
-    # Elementwise primitives that regions may hold. Without them every operation is a step.
+    # Elementwise primitives, and composites that are as elementwise as they, that regions may hold.
+    # Without them every operation is a step.
     fusible: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, table: Mapping[str, Kernel], composites: Mapping[str, Kernel]) -> None:

@@ -80,7 +80,10 @@ def _function(engine: Engine, step: Step) -> Fn:
 
 def region_function(engine: Engine, region: Region) -> Fn:
     """A region as a function of arrays, which calls one kernel after the other."""
-    kernels = [(engine.kernels[n.name], n.inputs, dict(n.params)) for n in region.nodes]
+    kernels = [
+        (engine.kernels.get(n.name) or engine.composites[n.name].fn, n.inputs, dict(n.params))
+        for n in region.nodes
+    ]
 
     def run(*arrays: Any) -> tuple[Any, ...]:
         values = list(arrays)

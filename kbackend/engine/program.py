@@ -104,9 +104,9 @@ class Node(NamedTuple):
     """One elementwise operation inside a region.
 
     Attributes:
-        name: primitive.
+        name: primitive, or composite that is as elementwise as one.
         inputs: positions among the region's inputs, followed by the results of the nodes before.
-        params: the primitive's parameters.
+        params: its parameters.
         spec: its result's.
     """
 
@@ -125,12 +125,14 @@ class Region:
         nodes: operations, each after those that it needs.
         outputs: positions (as in `Node.inputs`) of the results.
         shape: the shape of all outputs.
+        known: position -> value of those inputs that are literal scalars.
     """
 
     inputs: tuple[Spec, ...]
     nodes: tuple[Node, ...]
     outputs: Ints
     shape: Ints
+    known: Mapping[int, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Elementwise primitives as calls of ufuncs that write into given memory."""
+"""Elementwise operations as calls of ufuncs that write into given memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ Array = np.ndarray[Any, Any]
 
 # In a call's arguments: the output, or an input's position. Other arguments are constants.
 OUT = -1
+# The first scratch array.
+TEMPORARY = -2
 
 
 class Call(NamedTuple):
@@ -25,7 +27,7 @@ class Call(NamedTuple):
 
 
 class Slot(int):
-    """An array among a call's arguments: `OUT` or the position of an input."""
+    """An array among the arguments: `OUT`, the position of an input, or `TEMPORARY` and below."""
 
 
 class Emitted(NamedTuple):
@@ -34,14 +36,51 @@ class Emitted(NamedTuple):
     Attributes:
         calls: in order.
         safe: positions of the inputs that the output may share memory with.
+        scratch: dtypes of arrays of the output's shape that the calls need, which they find at
+            `TEMPORARY`, `TEMPORARY - 1` and so on.
     """
 
     calls: tuple[Call, ...]
     safe: frozenset[int]
+    scratch: tuple[str, ...] = ()
 
 
 _OUT = Slot(OUT)
 _X, _Y, _Z = Slot(0), Slot(1), Slot(2)
+_S, _T = Slot(TEMPORARY), Slot(TEMPORARY - 1)
+
+
+# Elements from which on choices by bits are faster: they take more calls, but no branches.
+_MANY = 256
+# Bytes of an element -> the signed integer of its width.
+_BITS = {1: "int8", 2: "int16", 4: "int32", 8: "int64"}
+
+
+def _maximum(x: Array, y: Array, out: Array) -> None:
+    np.maximum(x, y, out=out)
+
+
+def _minimum(x: Array, y: Array, out: Array) -> None:
+    np.minimum(x, y, out=out)
+
+
+def _ones_where(out: Array, condition: Array) -> None:
+    """Integers with all bits set where the condition holds, and none elsewhere."""
+    # In two steps, since a ufunc that casts works through a buffer of its own.
+    np.copyto(out, condition.view(np.int8))
+    np.negative(out, out)
+
+
+def _kept(out: Array, ones: Array, x: Array) -> None:
+    np.bitwise_and(x.view(ones.dtype), ones, out=out.view(ones.dtype))
+
+
+def _blended(out: Array, ones: Array, x: Array, y: Array) -> None:
+    """x where `ones` has its bits set, else y."""
+    bits, y = out.view(ones.dtype), y.view(ones.dtype)
+    np.bitwise_xor(x.view(ones.dtype), y, out=bits)
+    np.bitwise_and(bits, ones, out=bits)
+    np.bitwise_xor(bits, y, out=bits)
 
 
 def _copy_where(out: Array, x: Array, condition: Array) -> None:
@@ -68,10 +107,13 @@ def _complex(out: Array, x: Array, y: Array) -> None:
     out.real, out.imag = x, y
 
 
-# Elementwise primitives that may be emitted.
+# Elementwise primitives and composites that may be emitted.
 NAMES = frozenset(UFUNCS) | frozenset(
     ("cast", "bitcast", "select", "rsqrt", "sigmoid", "real", "imag", "complex")
 )
+COMPOSITES = frozenset(("relu", "relu_grad", "masked_scale"))
+# Ufuncs that don't take the output by position.
+_BY_KEYWORD = {"maximum": _maximum, "minimum": _minimum}
 
 
 def _ufunc(ufunc: Any, inputs: tuple[Spec, ...], out: Spec) -> Emitted | None:
@@ -83,19 +125,57 @@ def _ufunc(ufunc: Any, inputs: tuple[Spec, ...], out: Spec) -> Emitted | None:
     except TypeError:
         return None
     slots = tuple(Slot(i) for i in range(len(inputs)))
-    return Emitted((Call(ufunc, (*slots, _OUT)),), frozenset(slots))
+    fn = _BY_KEYWORD.get(ufunc.__name__, ufunc)
+    return Emitted((Call(fn, (*slots, _OUT)),), frozenset(slots))
+
+
+def _select(out: Spec, zero: bool) -> Emitted:
+    """x where the condition holds, else y, which may be known to be zero."""
+    bits = _BITS.get(numpy_dtype(out.dtype).itemsize)
+    if out.size < _MANY or bits is None:
+        calls = (Call(np.copyto, (_OUT, _Z)), Call(_copy_where, (_OUT, _Y, _X)))
+        return Emitted(calls, frozenset((2,)))
+    choice = Call(_kept, (_OUT, _S, _Y)) if zero else Call(_blended, (_OUT, _S, _Y, _Z))
+    return Emitted((Call(_ones_where, (_S, _X)), choice), frozenset((1,)), (bits,))
+
+
+def _composite(name: str, out: Spec, params: Mapping[str, Any]) -> Emitted | None:
+    dtype = numpy_dtype(out.dtype)
+    if dtype.char not in "fd":
+        return None
+    zero, bits = dtype.type(0), _BITS[dtype.itemsize]
+    if name == "relu":
+        return Emitted((Call(_maximum, (_X, zero, _OUT)),), frozenset((0,)))
+    if name == "relu_grad":
+        calls = (
+            Call(np.greater, (_Y, zero, _T)),
+            Call(_ones_where, (_S, _T)),
+            Call(_kept, (_OUT, _S, _X)),
+        )
+        return Emitted(calls, frozenset((0, 1)), (bits, "bool"))
+    calls = (
+        Call(_ones_where, (_S, _Y)),
+        Call(np.multiply, (_X, dtype.type(params["scale"]), _OUT)),
+        Call(_kept, (_OUT, _S, _OUT)),
+    )
+    return Emitted(calls, frozenset((0,)), (bits,))
 
 
 def emit(
-    name: str, inputs: tuple[Spec, ...], out: Spec, params: Mapping[str, Any]
+    name: str,
+    inputs: tuple[Spec, ...],
+    out: Spec,
+    params: Mapping[str, Any],
+    known: Mapping[int, Any] | None = None,
 ) -> Emitted | None:
-    """The calls for an elementwise primitive, or `None` if there are none that suit.
+    """The calls for an elementwise operation, or `None` if there are none that suit.
 
     Args:
-        name: the primitive.
+        name: the primitive or composite.
         inputs: specs of its arguments, which broadcast to the result.
         out: spec of its result.
         params: its parameters.
+        known: values of arguments that are literal scalars, by position.
     """
     ufunc = UFUNCS.get(name)
     if ufunc is not None:
@@ -114,9 +194,9 @@ def emit(
     if name == "bitcast":
         return Emitted((Call(_bits, (_OUT, _X)),), frozenset())
     if name == "select":
-        return Emitted(
-            (Call(np.copyto, (_OUT, _Z)), Call(_copy_where, (_OUT, _Y, _X))), frozenset((2,))
-        )
+        return _select(out, repr((known or {}).get(2)) in ("0", "0.0", "False"))
+    if name in COMPOSITES:
+        return _composite(name, out, params)
     if name == "rsqrt" and dtype.char in "fd":
         return Emitted((Call(np.sqrt, (_X, _OUT)), Call(np.reciprocal, (_OUT, _OUT))), one)
     if name == "sigmoid" and dtype.char in "fd":

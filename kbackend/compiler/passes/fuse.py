@@ -6,12 +6,15 @@ one go: no path may leave it and come back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from kbackend.compiler.passes.inner import everywhere
 from kbackend.core.aval import Aval
+from kbackend.core.composite import Composite
 from kbackend.core.primitive import Primitive
 from kbackend.engine.program import Node, Region, Spec
 from kbackend.ir.eval import evaluate
@@ -24,9 +27,11 @@ class Fused:
 
     Attributes:
         graph: the equations.
+        known: position -> value of the inputs that are literal scalars.
     """
 
     graph: Graph
+    known: Mapping[int, Any] = field(default_factory=dict)
     name = "region"
 
     def infer(self, avals: Sequence[Aval], params: dict[str, Any]) -> tuple[Aval, ...]:
@@ -53,6 +58,7 @@ class Fused:
             tuple(nodes),
             tuple([numbers[atom] for atom in graph.outputs]),  # type: ignore[index]
             graph.outputs[0].aval.shape,  # type: ignore[arg-type]
+            self.known,
         )
 
 
@@ -128,10 +134,11 @@ def fuse(graph: Graph, fusible: Callable[[Eqn], bool]) -> Graph:
 
     Args:
         graph: any graph.
-        fusible: whether the engine can run an elementwise equation inside a region.
+        fusible: whether the engine can run an equation inside a region; asked of elementwise
+            primitives and of composites.
     """
     groups = _Groups(graph)
-    able = [_is_elementwise(eqn) and fusible(eqn) for eqn in graph.eqns]
+    able = [_may_be_elementwise(eqn) and fusible(eqn) for eqn in graph.eqns]
     for i, eqn in enumerate(graph.eqns):
         if not able[i]:
             continue
@@ -154,8 +161,11 @@ def fuse(graph: Graph, fusible: Callable[[Eqn], bool]) -> Graph:
     return graph.replace(eqns)
 
 
-def _is_elementwise(eqn: Eqn) -> bool:
-    return isinstance(eqn.op, Primitive) and eqn.op.kind == "elementwise"
+def _may_be_elementwise(eqn: Eqn) -> bool:
+    """Whether an operation is elementwise, or a composite, of which the engine has to say so."""
+    return isinstance(eqn.op, Composite) or (
+        isinstance(eqn.op, Primitive) and eqn.op.kind == "elementwise"
+    )
 
 
 def _shape(eqn: Eqn) -> Any:
@@ -211,4 +221,10 @@ def _region(members: list[Eqn], used: set[Var]) -> Eqn:
         "region",
     )
     source = next((eqn.source for eqn in members if any(eqn.source)), members[0].source)
-    return Eqn(Fused(graph), tuple([a for a, _ in outside.values()]), tuple(outputs), {}, source)
+    inputs = tuple([atom for atom, _ in outside.values()])
+    known = {
+        position: np.asarray(atom.value).item()
+        for position, atom in enumerate(inputs)
+        if isinstance(atom, Lit) and not atom.aval.shape
+    }
+    return Eqn(Fused(graph, known), inputs, tuple(outputs), {}, source)

@@ -20,7 +20,8 @@ def relu_c(x: Any) -> Any:
 
 @relu_c.def_vjp
 def _relu_vjp(needs: Any, g: Any, result: Any, x: Any) -> Any:
-    return (relu_grad_c(g, x),)
+    # The result is positive where x is, so it serves as well, and x need not be kept.
+    return (relu_grad_c(g, result),)
 
 
 @composite("relu_grad")
