@@ -46,9 +46,13 @@ def accumulate(nodes: list[Node], cotangents: dict[int, Any], sources: Collectio
         needs = [id(arg) in connected for arg in node.args]
         if not any(needs) or all(g is None for g in gs):
             continue
-        if len(gs) == 1:
-            given: Any = gs[0]
-            outcome: Any = node.results[0]
+        given: Any
+        outcome: Any
+        if getattr(node.op, "partial", False):
+            # Its rule knows what to do where a result has no cotangent.
+            given, outcome = tuple(gs), node.results
+        elif len(gs) == 1:
+            given, outcome = gs[0], node.results[0]
         else:
             given = tuple(
                 lang.zeros(r.shape, r.dtype) if g is None else g

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kbackend.core.aval import Aval
+from kbackend.core.bind import active_tapes
 
 
 class Barrier:
     """The op of such an equation: its result is its argument."""
 
     name = "barrier"
+    differentiable = True
 
     def infer(self, avals: Sequence[Aval], params: Mapping[str, Any]) -> tuple[Aval, ...]:
         """Avals of the results."""
@@ -23,7 +25,21 @@ class Barrier:
 
     def apply(self, args: Sequence[Any], params: Mapping[str, Any]) -> tuple[Any, ...]:
         """The results: on symbolic values, behind a barrier again."""
-        return tuple([arg.barrier() if hasattr(arg, "barrier") else arg for arg in args])
+        results = tuple([arg.barrier() if hasattr(arg, "barrier") else arg.alias() for arg in args])
+        for tape in active_tapes():
+            tape.record(self, args, results, dict(params))
+        return results
+
+    def backward(
+        self,
+        needs: Sequence[bool],
+        g: Any,
+        result: Any,
+        args: Sequence[Any],
+        params: dict[str, Any],
+    ) -> Sequence[Any]:
+        """The cotangent itself."""
+        return (g,)
 
 
 BARRIER = Barrier()

@@ -62,7 +62,8 @@ def _flops(eqn: Eqn) -> int:
     out = elements(eqn.outputs[0].aval)
     if name == "dot":
         x = eqn.inputs[0].aval
-        return 2 * out * prod(x.shape[axis] or 0 for axis in eqn.params["contract"][0])
+        contracted: tuple[int, ...] = eqn.params["contract"][0]
+        return 2 * out * prod(x.shape[axis] or 0 for axis in contracted)
     if kind == "conv":
         # Each output of the convolution takes the products of one filter.
         a, b = (atom.aval for atom in eqn.inputs)

@@ -153,7 +153,7 @@ class Substitution:
         self._atoms[var] = self(atom)
 
     def __call__(self, atom: Atom) -> Atom:
-        return self._atoms.get(atom, atom) if atom.__class__ is Var else atom  # type: ignore[call-overload, no-any-return]
+        return self._atoms.get(atom, atom) if atom.__class__ is Var else atom
 
     def eqn(self, eqn: Eqn) -> Eqn:
         """The equation with its inputs replaced."""

@@ -249,7 +249,7 @@ class Trace:
         """The variable or literal for an argument."""
         if value.__class__ is Tracer:
             if value.trace is self:
-                return value.var  # type: ignore[no-any-return]
+                return value.var
             return self._capture(value).var
         known = self._constants.get(id(value))
         if known is None:
@@ -266,8 +266,9 @@ class Trace:
             around = around.parent
         if around is None:
             raise TraceError(
-                "A tensor of one compiled function, or one made inside of a loop or a branch, is used "
-                "outside of it. Pass it as an argument, or return it from the loop's or branch's body."
+                "A tensor of one compiled function, or one made inside of a loop or a branch, is "
+                "used outside of it. Pass it as an argument, or return it from the loop's or "
+                "branch's function."
             )
         inner = self.input(tracer.aval)
         self.captured[id(tracer)] = (tracer, inner)
@@ -305,7 +306,7 @@ class Trace:
         # The gradient of a layer's computation comes from that layer, too.
         for arg in args:
             if arg.__class__ is Tracer and arg.source.layer:
-                return arg.source  # type: ignore[no-any-return]
+                return arg.source
         return Source("", user_line())
 
     # ----- as the scope between variables and their values -----

@@ -1,4 +1,5 @@
-"""Composites that the engine has no kernel for become their bodies."""
+"""Composites that the engine has no kernel for become their bodies. Gradients are
+traced by then, so what only stops them goes."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Callable
 
 from kbackend.compiler.passes.inner import everywhere
 from kbackend.core.composite import Composite
+from kbackend.ir.control import STOP_GRADIENT
 from kbackend.ir.graph import Eqn, Graph, Substitution, Var
 from kbackend.ir.trace import body_graph
 
@@ -23,6 +25,9 @@ def inline(graph: Graph, keep: Callable[[Eqn], bool]) -> Graph:
 
     def add(eqn: Eqn) -> None:
         eqn = replaced.eqn(eqn)
+        if eqn.op is STOP_GRADIENT:
+            replaced[eqn.outputs[0]] = eqn.inputs[0]
+            return
         if not isinstance(eqn.op, Composite) or keep(eqn):
             eqns.append(eqn)
             return

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from kbackend import activations, constraints, initializers, random, regularizers
 from kbackend.core import lang
+from kbackend.ir.bodies import before_loop
 from kbackend.layers.arguments import known_dim, positive_int, probability
 from kbackend.layers.layer import Layer
 from kbackend.state.seed import SeedGenerator
@@ -37,13 +38,15 @@ class DropoutCell(Layer):
     def get_dropout_mask(self, step_input: Any) -> Any:
         """What the inputs of a step are multiplied by: zeros, and the others' scale."""
         if self._input_mask is None:
-            self._keep("_input_mask", self._draw(step_input, self.dropout))
+            with before_loop():
+                self._keep("_input_mask", self._draw(step_input, self.dropout))
         return self._input_mask
 
     def get_recurrent_dropout_mask(self, step_input: Any) -> Any:
         """What the state is multiplied by."""
         if self._state_mask is None:
-            self._keep("_state_mask", self._draw(step_input, self.recurrent_dropout))
+            with before_loop():
+                self._keep("_state_mask", self._draw(step_input, self.recurrent_dropout))
         return self._state_mask
 
     def reset_dropout_mask(self) -> None:

@@ -40,7 +40,8 @@ class LSTM(CellRNN):
         return_state: whether to return the last states too.
         go_backwards: whether to run from the last time step to the first.
         stateful: whether the last states of a batch are the initial ones of the next.
-        unroll: how a mask acts; the loop is the same.
+        unroll: whether a compiled step has every time step by itself in place of a loop; it also
+            tells how a mask acts.
         use_cudnn: `False` asks for the general loop, also where the fused sequence would do.
 
     Call arguments:

@@ -26,7 +26,8 @@ class RNN(Layer):
         go_backwards: whether to run from the last time step to the first. The outputs are in the
             order in which they were made.
         stateful: whether the last states of a batch are the initial ones of the next.
-        unroll: how a mask acts; the loop is the same.
+        unroll: whether a compiled step has every time step by itself in place of a loop; it also
+            tells how a mask acts.
         zero_output_for_mask: whether the outputs of masked time steps are zero.
 
     Call arguments:

@@ -37,7 +37,8 @@ class SimpleRNN(CellRNN):
         return_state: whether to return the last states too.
         go_backwards: whether to run from the last time step to the first.
         stateful: whether the last states of a batch are the initial ones of the next.
-        unroll: how a mask acts; the loop is the same.
+        unroll: whether a compiled step has every time step by itself in place of a loop; it also
+            tells how a mask acts.
         seed: seed of the dropout.
 
     Call arguments:

@@ -6,7 +6,8 @@ from typing import Any
 
 from kbackend.core import lang
 from kbackend.core.convert import to_tensor
-from kbackend.layers.recurrent.scan import at_step
+from kbackend.ir import bodies
+from kbackend.layers.recurrent.scan import at_step, time_first
 from kbackend.layers.wrappers.wrapper import Wrapper
 from kbackend.ops.keras_tensor import KerasTensor
 
@@ -59,6 +60,8 @@ class TimeDistributed(Wrapper):
             return KerasTensor((out.shape[0], shape[1], *out.shape[1:]), out.dtype)
         if takes_mask:
             mask = to_tensor(mask)
+        if bodies.structured():
+            return self._compiled(inputs, mask if takes_mask else None, extra)
         steps = []
         for t in range(shape[1]):
             if takes_mask:
@@ -66,3 +69,13 @@ class TimeDistributed(Wrapper):
             out = layer(at_step(inputs, t), **extra)
             steps.append(lang.reshape(out, (out.shape[0], 1, *out.shape[1:])))
         return lang.concatenate(steps, 1)
+
+    def _compiled(self, inputs: Any, mask: Any, extra: dict[str, Any]) -> Any:
+        """The loop as one equation, whose body is traced once."""
+        xs = [time_first(x) for x in (inputs, mask) if x is not None]
+
+        def body(_: list[Any], rows: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+            given = extra if mask is None else {**extra, "mask": rows[1]}
+            return [], [], [self.layer(rows[0], **given)]
+
+        return time_first(bodies.scan("time_distributed", body, [], xs, inputs.shape[1])[2][0])

@@ -1,5 +1,5 @@
 """Choices and loops. On concrete tensors they are Python's own; on KerasTensors the body is run
-once to learn shapes."""
+once to learn shapes; in a trace it is run once to become an equation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from kbackend.base import tree
 from kbackend.core.bind import Symbolic
 from kbackend.core.convert import Readable, to_tensor
 from kbackend.core.tensor import Tensor
+from kbackend.ir.bodies import structured
+from kbackend.ops.core import traced
 from kbackend.ops.define import op
 from kbackend.ops.keras_tensor import KerasTensor, any_symbolic
 
@@ -58,7 +60,8 @@ def cond(pred: Any, true_fn: Fn, false_fn: Fn) -> Any:
         The result of the one that is called.
 
     Raises:
-        ValueError: for a KerasTensor: the two results differ in structure, shape or dtype.
+        ValueError: for a KerasTensor, or where it is compiled: the two results differ in
+            structure, shape or dtype.
 
     Example:
         >>> cond(True, lambda: 1, lambda: 2)
@@ -75,6 +78,8 @@ def cond(pred: Any, true_fn: Fn, false_fn: Fn) -> Any:
         first, second = true_fn(), false_fn()
         _check_alike("cond", first, second, "the results of 'true_fn' and 'false_fn'")
         return first
+    if isinstance(pred, Symbolic):
+        return traced.cond(pred, true_fn, false_fn)
     return true_fn() if bool(pred) else false_fn()
 
 
@@ -91,7 +96,8 @@ def switch(index: Any, branches: Sequence[Fn], *operands: Any) -> Any:
         Its result.
 
     Raises:
-        ValueError: there is no branch.
+        ValueError: there is no branch; or for KerasTensors, or where it is compiled: the results
+            differ in structure, shape or dtype.
 
     Example:
         >>> switch(1, [lambda x: x + 1, lambda x: x * 10], 5)
@@ -104,6 +110,10 @@ def switch(index: Any, branches: Sequence[Fn], *operands: Any) -> Any:
         for other in outs[1:]:
             _check_alike("switch", outs[0], other, "the results of the branches")
         return outs[0]
+    if isinstance(index, Readable):
+        index = index.read()
+    if isinstance(index, Symbolic):
+        return traced.switch(index, branches, operands)
     found = as_index(index if isinstance(index, int) else int(to_tensor(index)))
     return branches[min(max(found, 0), len(branches) - 1)](*operands)
 
@@ -125,7 +135,9 @@ def while_loop(cond: Fn, body: Fn, loop_vars: Any, maximum_iterations: int | Non
         The last values: a tuple if `loop_vars` is a tuple or a list.
 
     Raises:
-        ValueError: `body` returns another number of variables.
+        ValueError: `body` returns another number of variables; or, where it is compiled, another
+            shape or a narrower dtype.
+        TraceError: the compiled loop is differentiated.
 
     Example:
         >>> while_loop(lambda i: i < 10, lambda i: i * 3, 1)
@@ -144,6 +156,14 @@ def while_loop(cond: Fn, body: Fn, loop_vars: Any, maximum_iterations: int | Non
         )
         return tree.map_structure(
             lambda x: KerasTensor.of(x.aval) if isinstance(x, KerasTensor) else x, values
+        )
+    if structured():
+        return traced.while_loop(
+            lambda now: _call_all(cond, now, several),
+            lambda now: _as_loop_vars(_call_all(body, now, several), several, now),
+            values,
+            None if maximum_iterations is None else int(maximum_iterations),
+            "while_loop",
         )
     step = 0
     while step < limit and bool(_call_all(cond, values, several)):
@@ -180,10 +200,18 @@ def fori_loop(lower: Any, upper: Any, body_fun: Fn, init_val: Any) -> Any:
     Returns:
         The last value.
 
+    Raises:
+        ValueError: where it is compiled: `body_fun` returns another structure or shape, or a
+            narrower dtype.
+        TraceError: the compiled loop is differentiated, and its bounds are not known.
+
     Example:
         >>> fori_loop(0, 4, lambda i, total: total + i, 0)
         6
     """
+    if structured():
+        lower, upper = (b.read() if isinstance(b, Readable) else b for b in (lower, upper))
+        return traced.fori_loop(lower, upper, body_fun, init_val)
     start, stop = int(lower), int(upper)
     value = init_val
     if any_symbolic(value) and stop > start:

@@ -11,6 +11,9 @@ from kbackend.core.aval import Aval
 from kbackend.core.bind import Symbolic
 from kbackend.core.convert import to_tensor
 from kbackend.core.tensor import Tensor
+from kbackend.ir.bodies import structured
+from kbackend.ir.control import row
+from kbackend.ops.core import traced
 from kbackend.ops.define import op
 from kbackend.ops.keras_tensor import KerasTensor, any_symbolic
 
@@ -33,11 +36,7 @@ def _tensors(structure: Any, name: str, what: str) -> tuple[Any, int | None]:
 
 def _row(x: Any, i: int) -> Any:
     """x[i]"""
-    if x is None:
-        return None
-    rest = tuple(x.shape[1:])
-    part = lang.slice_(x, (i, *(0 for _ in rest)), (i + 1, *rest))
-    return lang.reshape(part, rest)
+    return None if x is None else row(x, i)
 
 
 def _stacked(rows: list[Any]) -> Any:
@@ -116,6 +115,8 @@ def _map(f: Fn, xs: Any, name: str) -> Any:
         raise ValueError(
             f"[{name}] the first dimension must not be 0: there is no result to stack."
         )
+    if structured():
+        return traced.scan(lambda _, x: (None, f(x)), None, xs, length, name=name)[1]
     return _stacked([f(tree.map_structure(lambda x, i=i: _row(x, i), xs)) for i in range(length)])
 
 
@@ -136,14 +137,16 @@ def scan(
         xs: `None`, tensor or structure of tensors, sliced along the first dimension.
         length: number of steps, needed where `xs` is `None`.
         reverse: whether to go from the last slice to the first; the results keep their places.
-        unroll: accepted for compatibility.
+        unroll: `True` to compile every step by itself in place of a loop; a number is accepted for
+            compatibility.
 
     Returns:
         The last carry, and the y of all steps stacked along a new first dimension.
 
     Raises:
         TypeError: `f` is no function.
-        ValueError: the lengths do not fit.
+        ValueError: the lengths do not fit; or, where it is compiled: `f` returns a carry of another
+            structure or shape, or of a narrower dtype.
 
     Example:
         >>> total, sums = scan(lambda c, x: (c + x, c + x), 0, np.array([1, 2, 3]))
@@ -176,6 +179,8 @@ def scan(
         return carry, _longer(y, size)
     if not size:
         raise ValueError("[scan] needs at least one step. Received: a first dimension of 0.")
+    if structured() and unroll is not True:
+        return traced.scan(f, init, xs, size, reverse)
     carry, ys = init, []
     for i in reversed(range(size)) if reverse else range(size):
         carry, y = step(carry, i)
