@@ -12,9 +12,10 @@ from typing import Any
 
 from kbackend.base import config, tree
 from kbackend.compiler.executable import Executable
-from kbackend.core.bind import active_tapes
+from kbackend.core.bind import Symbolic, abstract_maker, active_tapes
 from kbackend.core.convert import to_tensor
 from kbackend.core.stateless import stateless_scope
+from kbackend.core.surroundings import surroundings
 from kbackend.core.tensor import Tensor
 from kbackend.engine.loader import current_engine
 from kbackend.ir.trace import is_own_file, trace
@@ -45,12 +46,12 @@ class Compiled:
 
     def __call__(self, *args: Any) -> Any:
         """Runs the function: compiled if that can be, eagerly if not."""
-        if active_tapes() or stateless_scope() is not None:
+        if active_tapes() or stateless_scope() is not None or abstract_maker() is not None:
             # A tape around must see what is applied; within a trace, all belongs to that one.
             return self.fn(*args)
         engine = current_engine()
         arrays: list[Any] = []
-        key = (describe(args, arrays, engine), engine, config.floatx())
+        key = (describe(args, arrays, engine), engine, config.floatx(), surroundings())
         try:
             known = self._known.get(key, ())
         except TypeError as error:
@@ -60,6 +61,9 @@ class Compiled:
         for executable in known:
             if executable.fits():
                 return executable(arrays)
+        if any(isinstance(leaf, Symbolic) for leaf in tree.iter_leaves(args)):
+            # A model is being put together.
+            return self.fn(*args)
         try:
             executable = self._compile(key, args, engine)
         except Exception as error:

@@ -14,6 +14,7 @@ from kbackend.autodiff.remat_scope import current_remat_scope
 from kbackend.base import tree
 from kbackend.core.bind import abstract_maker, abstract_values
 from kbackend.core.masks import flat_masks, get_keras_mask, masks_of, set_keras_mask
+from kbackend.core.surroundings import depends_on
 from kbackend.core.tensor import Tensor
 from kbackend.engine.loader import current_engine
 from kbackend.ir.trace import current_trace, pop_layer, push_layer
@@ -57,6 +58,15 @@ class CallContext:
 
 
 _context: ContextVar[CallContext | None] = ContextVar("kbackend_call", default=None)
+
+
+def _training_around() -> bool | None:
+    """Whether the layer that is being called trains."""
+    context = _context.get()
+    return None if context is None else context.training
+
+
+depends_on(_training_around)
 
 
 class Layer(StateHolder, Operation):

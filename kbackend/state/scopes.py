@@ -9,6 +9,7 @@ from typing import Any
 
 from kbackend.core.stateless import reading_through
 from kbackend.core.stateless import stateless_scope as stateless_scope
+from kbackend.core.surroundings import depends_on
 from kbackend.engine.loader import current_engine
 
 # ----- names -----
@@ -60,6 +61,7 @@ def current_path() -> str:
 
 _autocast: ContextVar[str | None] = ContextVar("kbackend_autocast", default=None)
 autocast_dtype = _autocast.get
+depends_on(autocast_dtype)
 
 
 def push_autocast(dtype: str | None) -> Token[str | None]:

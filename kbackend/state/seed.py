@@ -69,6 +69,11 @@ class SeedGenerator:
             self.state.assign(lang.add(state, tensor(np.array([0, 1], dtype="uint32"))))
         return state
 
+    def start_from(self, seed: int) -> None:
+        """Begins anew with another seed, whatever scopes are open."""
+        self._initial_seed = self.seed = seed
+        self.state.store(tensor(np.array([seed, 0], dtype="uint32")))
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"seed": self._initial_seed}
@@ -103,7 +108,7 @@ def set_random_seed(seed: int) -> None:
     Raises:
         ValueError: the seed is not such an integer.
     """
-    global _global_seed, _host, _global_generator
+    global _global_seed, _host
     if (
         isinstance(seed, bool)
         or not isinstance(seed, (int, np.integer))
@@ -117,7 +122,9 @@ def set_random_seed(seed: int) -> None:
     with _lock:
         _global_seed = int(seed)
         _host = np.random.Generator(np.random.Philox(int(seed)))
-        _global_generator = None
+    if _global_generator is not None:
+        # The same object goes on: compiled programs know it.
+        _global_generator.start_from(_seed_of_the_global_generator())
 
 
 def get_random_seed() -> int | None:
@@ -131,10 +138,18 @@ def global_seed_generator() -> SeedGenerator:
     with _lock:
         found = _global_generator
     if found is None:
-        found = SeedGenerator(name="global_seed_generator")
+        seed = _seed_of_the_global_generator()
+        found = SeedGenerator(seed, name="global_seed_generator")
         with _lock:
             _global_generator = found
     return found
+
+
+def _seed_of_the_global_generator() -> int:
+    """A seed of its own, so that it does not matter what was drawn before its first use."""
+    if _global_seed is None:
+        return make_default_seed()
+    return int(np.random.Generator(np.random.Philox([_global_seed, 1])).integers(0, 2**31))
 
 
 def draw_seed(seed: Any) -> Any:

@@ -448,6 +448,17 @@ def test_large_and_filled_constants():
     check(lambda i, x: ops.take(table, i, axis=0) * x + ops.take(fill, i, axis=0), t(3) * 0, 2.0)
 
 
+def test_symbolic_arguments():
+    """In functional models a compiled function is applied like any other."""
+    compiled = k.jit(lambda x: ops.tanh(x) * 2)
+    inputs = k.Input((3,))
+    outputs = compiled(k.layers.Lambda(compiled)(inputs))
+    assert isinstance(outputs, k.KerasTensor) and count(compiled) == 0
+    model = k.Model(inputs, outputs)
+    x = t(2, 3)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), np.asarray(compiled(compiled(x))))
+
+
 # ----- masks -----
 
 
