@@ -1,33 +1,69 @@
-"""What machine a figure was taken on, and how a time is taken."""
+"""What machine a figure was taken on, how a time is taken, and what the machine can reach."""
 
 from __future__ import annotations
 
+import datetime
 import os
 import pathlib
 import platform
 import statistics
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 
+_VARIABLES = (
+    "KBACKEND",
+    "KERAS_BACKEND",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OMP_PROC_BIND",
+    "OMP_WAIT_POLICY",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "XLA_FLAGS",
+)
 
-def describe() -> dict[str, str]:
-    """Processor, cores and versions, as shown with every table."""
-    cpu = platform.processor() or platform.machine()
+
+def _processor() -> str:
     info = pathlib.Path("/proc/cpuinfo")
     if info.exists():
-        for line in info.read_text().splitlines():
+        for line in info.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
-                cpu = line.partition(":")[2].strip()
-                break
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores, versions, environment, load and date, as shown with every table."""
     return {
-        "cpu": cpu,
-        "cores": str(os.cpu_count()),
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "usable_cores": usable_cores(),
+        "memory_bytes": _memory_bytes(),
+        "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE", "unset"),
+        "environment": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -54,3 +90,42 @@ def time_call(fn: Callable[[], object], number: int, repeat: int = 7) -> Timing:
             fn()
         seconds.append((time.perf_counter() - begin) / number)
     return Timing(min(seconds), statistics.median(seconds))
+
+
+def _gemm(size: int) -> float:
+    a = np.ones((size, size), "float32")
+    out = np.empty_like(a)
+    return 2 * size**3 / time_call(lambda: np.matmul(a, a, out=out), 1).least
+
+
+def _copy(total: int, number: int) -> float:
+    """Bytes per second, read and written, of copies by all cores at once."""
+    cores = usable_cores()
+    # Each core writes its own memory once before, so that it is there.
+    pairs = [(np.ones(total // 2 // cores, "uint8"), np.zeros(total // 2 // cores, "uint8"))]
+    pairs += [(source.copy(), target.copy()) for source, target in pairs * (cores - 1)]
+
+    def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:
+        for _ in range(number):
+            np.copyto(pair[1], pair[0])
+
+    with ThreadPoolExecutor(cores) as threads:
+        seconds = time_call(lambda: list(threads.map(copy, pairs)), 1).least
+    return total // cores * cores * number / seconds
+
+
+def ceilings(quick: bool = False) -> dict[str, float]:
+    """What this machine reaches: the roof under which results lie.
+
+    Args:
+        quick: smaller arrays.
+
+    Returns:
+        `gemm`: FLOP/s of a large float32 matrix product through NumPy; `memory` and `cache`: bytes
+        per second, read and written, of copies in all cores at once, from memory and within caches.
+    """
+    return {
+        "gemm": _gemm(1024 if quick else 2048),
+        "memory": _copy(256 * 2**20, 1),
+        "cache": _copy(usable_cores() * 256 * 2**10, 200),
+    }

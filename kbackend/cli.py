@@ -1,13 +1,15 @@
-"""The command line: `python -m kbackend config|info|demo`."""
+"""The command line: `python -m kbackend config|info|demo|bench`."""
 
 import argparse
 import importlib
 import importlib.metadata
 import json
 import os
+import pathlib
 import platform
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,17 @@ from rich.table import Table
 
 from kbackend._version import __version__
 from kbackend.base.config import Setting, config_path, settings
-from kbackend.base.errors import KBackendError
+from kbackend.base.errors import KBackendError, MissingPackageError
 from kbackend.base.flags import limits
 from kbackend.engine.loader import configured_backend, installed_backends
 
 # Commands that read their own arguments: name -> (`module:function`, help).
 DELEGATED = {
     "demo": ("kbackend.demo:main", "train a small convnet on the digits, save it, load it, use it"),
+    "bench": ("kbackend_bench.cli:main", "measure engines beside Keras and PyTorch"),
 }
+# Packages of the wheel that are folders of another name in the source tree.
+FOLDERS = {"kbackend_bench": "benchmarks"}
 
 ENVIRONMENT = (
     "KBACKEND",
@@ -167,6 +172,22 @@ COMMANDS = {
 }
 
 
+def _module_of(command: str, name: str) -> ModuleType:
+    """Imports the module of a delegated command, in a source tree from its folder there."""
+    package, _, rest = name.partition(".")
+    root = pathlib.Path(__file__).resolve().parents[1]
+    if package in FOLDERS and (root / "pyproject.toml").is_file():
+        # First, as other people's projects have a folder of that name, too.
+        sys.path.insert(0, str(root))
+        name = f"{FOLDERS[package]}.{rest}"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingPackageError(command, package, "kbackend") from error
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kbackend", description="The Keras 3 API on pluggable tensor engines."
@@ -198,7 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in DELEGATED:
             module, _, attribute = DELEGATED[arguments[0]][0].partition(":")
-            status = getattr(importlib.import_module(module), attribute)(arguments[1:])
+            status = getattr(_module_of(arguments[0], module), attribute)(arguments[1:])
             return int(status or 0)
         parsed = _parser().parse_args(arguments)
         COMMANDS[parsed.command][0](Console(), parsed.json)

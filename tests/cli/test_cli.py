@@ -101,6 +101,24 @@ def test_demo_gets_its_own_arguments(home: Path, monkeypatch: pytest.MonkeyPatch
     assert received == [["--epochs", "3"]]
 
 
+def test_bench_is_the_folder_of_the_source_tree(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["bench", "--help"])
+    assert caught.value.code == 0
+    assert "python -m benchmarks" in capsys.readouterr().out
+
+
+def test_bench_says_when_it_is_not_installed(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "FOLDERS", {})
+    assert cli.main(["bench"]) == 1
+    assert "[bench] needs the package 'kbackend_bench'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["config", "--nonsense"]])
 def test_wrong_arguments_exit_with_usage(
     arguments: list[str], capsys: pytest.CaptureFixture[str]

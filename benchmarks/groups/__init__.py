@@ -1,0 +1,19 @@
+"""What is measured: each group has a file with `run(bench)`, which adds records to the results.
+
+Files whose names end in `_calls` hold what runs in the peers' processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..bench import Bench
+from . import layers, macro, memory, micro, startup
+
+GROUPS: dict[str, Callable[[Bench], None]] = {
+    "macro": macro.run,
+    "layers": layers.run,
+    "micro": micro.run,
+    "startup": startup.run,
+    "memory": memory.run,
+}
