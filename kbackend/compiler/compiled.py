@@ -18,7 +18,7 @@ from kbackend.core.stateless import stateless_scope
 from kbackend.core.surroundings import surroundings
 from kbackend.core.tensor import Tensor
 from kbackend.engine.loader import current_engine
-from kbackend.ir.trace import is_own_file, trace
+from kbackend.ir.trace import is_own_file, trace, user_level
 
 # Signatures that are kept for one function; the one that was made longest ago goes first.
 _SIGNATURES = 64
@@ -92,7 +92,7 @@ class Compiled:
             warnings.warn(
                 f"[jit] '{self.name}' can't be compiled and runs eagerly"
                 f"{f', because of {where}' if where else ''}: {error}",
-                stacklevel=3,
+                stacklevel=user_level(),
             )
         return result
 

@@ -35,7 +35,8 @@ current_trace = _current.get
 # Names of the layers that are being called, outermost first: what errors are told with.
 _layers: ContextVar[tuple[str, ...]] = ContextVar("kbackend_layers", default=())
 
-_PACKAGE = str(Path(__file__).resolve().parents[1])
+# Their lines say nothing to a user.
+_PACKAGES = (str(Path(__file__).resolve().parents[1]), str(Path(np.__file__).parent))
 
 
 def push_layer(name: str) -> Token[tuple[str, ...]]:
@@ -49,8 +50,8 @@ def pop_layer(token: Token[tuple[str, ...]]) -> None:
 
 
 def is_own_file(path: str) -> bool:
-    """Whether a source file belongs to this package."""
-    return path.startswith(_PACKAGE)
+    """Whether a source file belongs to this package, or to NumPy."""
+    return path.startswith(_PACKAGES)
 
 
 def user_line() -> str:
@@ -59,6 +60,14 @@ def user_line() -> str:
     while frame is not None and is_own_file(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def user_level() -> int:
+    """The `stacklevel` with which a warning, given where this is called, points at the user."""
+    level, frame = 1, sys._getframe(1)
+    while frame is not None and is_own_file(frame.f_code.co_filename):
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    return level
 
 
 class Tracer(Symbolic):
