@@ -10,7 +10,7 @@ import numpy as np
 from kbackend.base import dtypes
 from kbackend.engine.interface import Engine
 from kbackend.engine.program import Prepared, Program, Runner, Spec
-from kbackend_numpy import region
+from kbackend_numpy import region, structured
 from kbackend_numpy.kernels.elementwise import COMPOSITES, NAMES
 from kbackend_numpy.replay import Replay
 from kbackend_numpy.table import composites, table
@@ -72,6 +72,8 @@ class NumpyEngine(Engine):
         """The kernel of a step for given shapes; see `Engine.prepare`."""
         if name == "region":
             return region.prepare(params["region"], inputs)
+        if name in structured.NAMES:
+            return structured.prepare(name, inputs, outputs, params)
         if name == "copy":
             return region.prepare_op(name, inputs, outputs, params)
         return super().prepare(name, inputs, outputs, params)

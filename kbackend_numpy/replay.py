@@ -14,11 +14,12 @@ import numpy as np
 
 from kbackend.base.dtypes import numpy_dtype
 from kbackend.engine.interface import Engine
+from kbackend.engine.interpreter import STRUCTURED, located, region_function
 from kbackend.engine.program import ARENA, Place, Program, Spec, Step
 from kbackend_numpy import threads
 from kbackend_numpy.kernels.elementwise import Slot
 from kbackend_numpy.region import PreparedCalls
-from kbackend.engine.interpreter import STRUCTURED, located, region_function
+from kbackend_numpy.structured import PreparedControl
 
 Array = np.ndarray[Any, Any]
 _ALIGNMENT = 64
@@ -59,6 +60,10 @@ class Replay:
         self._fresh = [
             (i, program.specs[i].shape, numpy_dtype(program.specs[i].dtype)) for i in self._made
         ]
+        # Outputs that can be made where they are wanted, and those that are copied there.
+        made = {self._outputs.index(value): value for value in self._made}
+        self._direct = list(made.items())
+        self._copied = [(i, value) for i, value in enumerate(self._outputs) if i not in made]
         self.owns_cores = (
             sum(step.prepared.work for step in program.steps if step.prepared) > _WORTH_OWNING
             and threads.count() > 1
@@ -88,7 +93,10 @@ class Replay:
             return
         args = [None] * len(values)
         self._attach(args, values, 0)
-        self._append(number, prepared.run, args)
+        run = prepared.run
+        if isinstance(prepared, PreparedControl):
+            run = prepared.bind(self._engine)
+        self._append(number, run, args)
 
     def _append(self, number: int, fn: Callable[..., Any], args: list[Any]) -> None:
         self.calls.append((fn, args))
@@ -133,51 +141,58 @@ class Replay:
 
     # ----- running -----
 
-    def __call__(
-        self, arrays: Sequence[Any], into: Sequence[Any] | None = None
-    ) -> tuple[list[Any], list[Any]]:
+    def __call__(self, arrays: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Runs the program.
 
         Args:
             arrays: of the inputs.
-            into: memory for the outputs; made anew by default.
         """
         bound = self._bound
         for value, array in zip(self._inputs, arrays, strict=True):
             if bound.get(value) is not array:
                 self.bind(value, array if array.flags.c_contiguous else np.ascontiguousarray(array))
-        if into is None:
-            for value, shape, dtype in self._fresh:
-                self.bind(value, np.empty(shape, dtype))
-        else:
-            for value, array in zip(self._outputs, into, strict=True):
-                self.bind(value, array)
-        if self.owns_cores:
-            threads.enter()
-            try:
+        for value, shape, dtype in self._fresh:
+            self.bind(value, np.empty(shape, dtype))
+        with np.errstate(all="ignore"):
+            if self.owns_cores:
+                threads.enter()
+                try:
+                    self._run()
+                finally:
+                    threads.leave()
+            else:
                 self._run()
-            finally:
-                threads.leave()
-        else:
-            self._run()
         outputs = [self._array(value) for value in self._outputs]
-        if into is not None:
-            for array, found in zip(into, outputs, strict=True):
-                if array is not found:
-                    np.copyto(array, found)
         for value, _, _ in self._fresh:
             del bound[value]
         return outputs, [arrays[position] for position, _ in self._updates]
 
+    def fill(self, arrays: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Runs the program as a part of another one that is being run.
+
+        Args:
+            arrays: of the inputs, contiguous.
+            outputs: memory for the outputs.
+        """
+        bound = self._bound
+        for value, array in zip(self._inputs, arrays, strict=True):
+            if bound.get(value) is not array:
+                self.bind(value, array)
+        for position, value in self._direct:
+            if bound.get(value) is not outputs[position]:
+                self.bind(value, outputs[position])
+        self._run()
+        for position, value in self._copied:
+            np.copyto(outputs[position], self._array(value))
+
     def _run(self) -> None:
-        with np.errstate(all="ignore"):
-            number = -1
-            try:
-                for number, (fn, args) in enumerate(self.calls):  # noqa: B007
-                    fn(*args)
-            except Exception as error:
-                step = self.program.steps[self._step_of[number]]
-                raise located(error, step) from error.__cause__
+        number = -1
+        try:
+            for number, (fn, args) in enumerate(self.calls):  # noqa: B007
+                fn(*args)
+        except Exception as error:
+            step = self.program.steps[self._step_of[number]]
+            raise located(error, step) from error.__cause__
 
     def _array(self, value: int) -> Any:
         found = self._bound.get(value)
@@ -237,7 +252,8 @@ def _keeping(
     def call(*arrays: Any) -> None:
         out = fn(*arrays)
         for value, array in zip(outputs, out if out.__class__ is tuple else (out,), strict=True):
-            own = array.flags.owndata and array.flags.c_contiguous
+            flags = array.flags
+            own = flags.owndata and flags.c_contiguous and not any(array is x for x in arrays)
             replay.bind(value, array if own else np.array(array, order="C"))
 
     return call
