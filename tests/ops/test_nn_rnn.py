@@ -129,7 +129,7 @@ def test_weight_gradients_are_added_up_by_runs(monkeypatch, backwards):
     found = rnn.lstm_sequence(*args, **form, keep=True)
     given = cotangents(found[:3])
     whole = rnn.lstm_sequence_grad(*given, *args, *found[3:], **form, wants=(True,) * 6)
-    recurrent = pytest.importorskip("kbackend_numpy.kernels.recurrent")
+    recurrent = pytest.importorskip("kbackend_numpy.kernels.recurrent_frame")
     # Two steps at a time, and one that is left.
     monkeypatch.setattr(recurrent, "_RUN", 2 * BATCH)
     parts = rnn.lstm_sequence_grad(*given, *args, *found[3:], **form, wants=(True,) * 6)
