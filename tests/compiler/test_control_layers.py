@@ -5,7 +5,7 @@ import pytest
 
 import kbackend as keras
 from kbackend import layers, ops
-from kbackend.ir.trace import trace
+from kbackend.ir.trace import body_graph, trace
 
 from .control_harness import check, count, data, size, tensors
 
@@ -220,3 +220,31 @@ def test_training_compiled_equals_training_eagerly():
 
     compiled = losses(jit_compile=True)
     np.testing.assert_allclose(compiled, losses(run_eagerly=True), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [layers.SimpleRNN, layers.LSTM, layers.GRU])
+@pytest.mark.parametrize("options", [{}, {"return_sequences": True, "go_backwards": True}])
+def test_whole_sequences_on_engines_without_a_kernel(kind, options):
+    layer = kind(3, **options)
+    layer(data(2, 4, 5))
+    check(derived(layer, second=True), data(2, 4, 5), rtol=1e-4, atol=1e-4)
+    composite = layer.sequence
+    avals = [ops.zeros(s).aval for s in ((2, 300, 5), *[v.shape for v in layer.weights])]
+    states = [ops.zeros((2, 3)).aval] * len(layer.get_initial_state(2))
+    params = {"sequences": True, "backwards": False, "keep": True}
+    body = body_graph(composite, (*avals, *states), params).graph
+    assert size(body) < 100
+
+
+def test_ctc_loss():
+    labels = np.array([[1, 2, 1], [2, 2, 0]], "int32")
+
+    def fn(x):
+        def loss(x):
+            return ops.sum(ops.ctc_loss(labels, x, np.array([3, 2]), np.array([7, 5])))
+
+        return loss(x), keras.grad(loss)(x)
+
+    traced = check(fn, data(2, 7, 4), rtol=1e-4, atol=1e-5)
+    # The loss, and once more with its gradient.
+    assert count(traced.graph, "scan") == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kbackend.compiler.passes.inner import everywhere
+from kbackend.compiler.passes.inner import everywhere, map_inner
 from kbackend.core.composite import Composite
 from kbackend.ir.control import STOP_GRADIENT
 from kbackend.ir.graph import Eqn, Graph, Substitution, Var
@@ -33,6 +33,7 @@ def inline(graph: Graph, keep: Callable[[Eqn], bool]) -> Graph:
             return
         avals = tuple([atom.aval for atom in eqn.inputs])
         body = body_graph(eqn.op, avals, dict(eqn.params)).graph
+        body = map_inner(body, lambda within: inline(within, keep))
         inner = Substitution()
         for var, atom in zip(body.inputs, eqn.inputs, strict=True):
             inner[var] = atom

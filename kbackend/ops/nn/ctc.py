@@ -10,6 +10,7 @@ from kbackend.core import lang
 from kbackend.core.composite import composite
 from kbackend.core.convert import to_tensor
 from kbackend.core.tensor import Tensor
+from kbackend.ops.core.scans import scan
 from kbackend.ops.define import op
 from kbackend.ops.nn.arguments import floating
 from kbackend.ops.nn.normalized_exp import log_softmax_c
@@ -108,14 +109,18 @@ def ctc_loss(
     start = lang.select(lang.lt(at, 2), 0.0, lang.full((1, states), _NEVER, x.dtype))
     alpha = lang.add(lang.reshape(lang.slice_(emitted, (0, 0, 0), (batch, 1, states)),
                                   (batch, states)), start)  # fmt: skip
-    for t in range(1, steps):
-        now = lang.slice_(emitted, (0, t, 0), (batch, t + 1, states))
+
+    def step(alpha: Any, at: Any) -> Any:
+        t, now = at
         skipped = lang.select(may_skip, _shifted(alpha, 2), _NEVER)
-        following = lang.add(
-            _sum_of_logs([alpha, _shifted(alpha, 1), skipped]), lang.reshape(now, (batch, states))
-        )
+        following = lang.add(_sum_of_logs([alpha, _shifted(alpha, 1), skipped]), now)
         running = lang.lt(t, lang.reshape(ends, (batch, 1)))
-        alpha = lang.select(running, following, alpha)
+        return lang.select(running, following, alpha), None
+
+    if steps > 1:
+        times = lang.add(lang.iota((steps - 1,), 0, "int32"), 1)
+        later = lang.transpose(lang.slice_(emitted, (0, 1, 0), (batch, steps, states)), (1, 0, 2))
+        alpha = scan(step, alpha, (times, later))[0]
     rows = lang.iota((batch,), 0, "int32")
     last = lang.mul(lengths, 2)
     in_blank = lang.gather(alpha, (rows, last), (0, 1))

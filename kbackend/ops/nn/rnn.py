@@ -11,12 +11,14 @@ after their activations. An engine may keep these in a wider dtype.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kbackend.core import lang
 from kbackend.core.bind import active_tapes
 from kbackend.core.composite import Composite, composite
+from kbackend.ir import bodies
+from kbackend.ir.control import row
 
 # Which block of Keras's weights each block of rows is; `None` where a block has no such weights.
 # LSTM (input, forget, candidate, output in the weights): the three sigmoids stand together.
@@ -41,21 +43,49 @@ def _batch_major(x: Any) -> Any:
     return lang.transpose(x, (2, 0, 1))
 
 
-def _at(x: Any, t: int) -> Any:
-    """Step `t` of `(time, features, batch)`."""
-    _, rows, batch = x.shape
-    return lang.reshape(lang.slice_(x, (t, 0, 0), (t + 1, rows, batch)), (rows, batch))
-
-
 def _rows(x: Any, units: int, first: int, last: int | None = None) -> Any:
     """Blocks of rows `first` up to `last` (one block by default) of a matrix."""
     stop = first + 1 if last is None else last
     return lang.slice_(x, (first * units, 0), (stop * units, x.shape[1]))
 
 
-def _stack(steps: Sequence[Any]) -> Any:
-    """Matrices, one per step, as `(time, rows, batch)`."""
-    return lang.concatenate([lang.reshape(s, (1, *s.shape)) for s in steps], 0)
+def _step_of(matrix: Any) -> Any:
+    """A matrix as `(1, rows, batch)`."""
+    return lang.reshape(matrix, (1, *matrix.shape))
+
+
+def _later(x: Any) -> Any:
+    """All steps but the first."""
+    return lang.slice_(x, (1, 0, 0), tuple(x.shape))
+
+
+def _earlier(x: Any) -> Any:
+    """All steps but the last."""
+    return lang.slice_(x, (0, 0, 0), (x.shape[0] - 1, *x.shape[1:]))
+
+
+# (state, rows of the step) -> (state, what is wanted of the step)
+Step = Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]]
+
+
+def _over_time(step: Step, state: list[Any], xs: list[Any], reverse: bool = False) -> Any:
+    """The last state, and what is wanted of the steps, `(time, rows, batch)`; see `scan`."""
+    time = xs[0].shape[0]
+    if bodies.structured():
+
+        def body(now: list[Any], rows: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+            after, ys = step(now, rows)
+            return after, [], ys
+
+        last, _, stacked = bodies.scan("rnn", body, state, xs, time, reverse)
+        return last, stacked
+    found: list[list[Any]] = []
+    for t in range(time - 1, -1, -1) if reverse else range(time):
+        state, ys = step(state, [row(x, t) for x in xs])
+        found.append([_step_of(y) for y in ys])
+    if reverse:
+        found.reverse()
+    return state, [lang.concatenate(ys, 0) for ys in zip(*found, strict=True)]
 
 
 def _columns(w: Any, units: int, blocks: Sequence[int]) -> Any:
@@ -92,10 +122,15 @@ def _slope(s: Any) -> Any:
 # ----- what the three have in common -----
 
 
-def _answer(hidden: list[Any], sequences: bool) -> tuple[Any, Any]:
-    """The output and the last state."""
-    last = lang.transpose(hidden[-1], (1, 0))
-    return (_batch_major(_stack(hidden[1:])) if sequences else last), last
+def _answer(last: Any, hidden: Any, sequences: bool) -> tuple[Any, Any]:
+    """The output and the last state, from that state and those of all steps."""
+    last = lang.transpose(last, (1, 0))
+    return (_batch_major(hidden) if sequences else last), last
+
+
+def _from_start(first: Any, steps: Any) -> Any:
+    """The states of all steps, preceded by the initial one."""
+    return lang.concatenate([_step_of(first), steps], 0)
 
 
 def _incoming(g_out: Any, g_state: Any, sequences: bool) -> tuple[Any, Any]:
@@ -109,7 +144,6 @@ def _weight_grads(
     x: Any, w: Any, hidden: Any, dx_rows: Any, dh_rows: Any, backwards: bool, wants: Sequence[bool]
 ) -> tuple[Any, Any, Any]:
     """Gradients of the inputs, kernel and recurrent kernel from those of the blocks of rows."""
-    time = dx_rows.shape[0]
     dx = dw = dr = None
     if wants[0]:
         dx = lang.dot(dx_rows, w, ((1,), (1,)))
@@ -117,8 +151,7 @@ def _weight_grads(
     if wants[1]:
         dw = lang.dot(_time_major(x, backwards), dx_rows, ((0, 2), (0, 2)))
     if wants[2]:
-        before = lang.slice_(hidden, (0, 0, 0), (time, *hidden.shape[1:]))
-        dr = lang.dot(before, dh_rows, ((0, 2), (0, 2)))
+        dr = lang.dot(_earlier(hidden), dh_rows, ((0, 2), (0, 2)))
     return dx, dw, dr
 
 
@@ -180,17 +213,23 @@ def lstm_sequence(
     if backwards:
         rows = lang.rev(rows, (0,))
     recurrent = _columns(r, units, LSTM_BLOCKS)
-    hidden, cells, gates = [lang.transpose(h, (1, 0))], [lang.transpose(c, (1, 0))], []
-    for t in range(x.shape[1]):
-        z = lang.add(_at(rows, t), lang.dot(recurrent, hidden[-1], ((0,), (0,))))
+    first = [lang.transpose(h, (1, 0)), lang.transpose(c, (1, 0))]
+
+    def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
+        z = lang.add(now[0], lang.dot(recurrent, state[0], ((0,), (0,))))
         s, candidate = lang.sigmoid(_rows(z, units, 0, 3)), lang.tanh(_rows(z, units, 3))
-        kept = lang.mul(_rows(s, units, 1), cells[-1])
-        cells.append(lang.add(kept, lang.mul(_rows(s, units, 0), candidate)))
-        hidden.append(lang.mul(_rows(s, units, 2), lang.tanh(cells[-1])))
+        kept = lang.mul(_rows(s, units, 1), state[1])
+        cell = lang.add(kept, lang.mul(_rows(s, units, 0), candidate))
+        output = lang.mul(_rows(s, units, 2), lang.tanh(cell))
         if keep:
-            gates.append(lang.concatenate([s, candidate], 0))
-    shown = (*_answer(hidden, sequences), lang.transpose(cells[-1], (1, 0)))
-    return (*shown, _stack(hidden), _stack(cells), _stack(gates)) if keep else shown
+            return [output, cell], [output, cell, lang.concatenate([s, candidate], 0)]
+        return [output, cell], [output] if sequences else []
+
+    (last, cell), steps = _over_time(step, first, [rows])
+    shown = (*_answer(last, steps[0] if steps else None, sequences), lang.transpose(cell, (1, 0)))
+    if not keep:
+        return shown
+    return (*shown, _from_start(first[0], steps[0]), _from_start(first[1], steps[1]), steps[2])
 
 
 @composite("lstm_sequence_grad")
@@ -204,22 +243,25 @@ def lstm_sequence_grad(
     recurrent = _columns(r, units, LSTM_BLOCKS)
     outer, dh = _incoming(g_out, g_h, sequences)
     dc = lang.transpose(g_c, (1, 0))
-    steps: list[Any] = []
-    for t in reversed(range(x.shape[1])):
+
+    def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
+        (dh, dc), (gate, before, after) = state, now[:3]
         if outer is not None:
-            dh = lang.add(dh, _at(outer, t))
-        gate = _at(gates, t)
+            dh = lang.add(dh, now[3])
         s, candidate = _rows(gate, units, 0, 3), _rows(gate, units, 3)
-        squashed = lang.tanh(_at(cells, t + 1))
+        squashed = lang.tanh(after)
         through = lang.mul(_rows(s, units, 2), _one_minus_square(squashed))
         dc = lang.add(dc, lang.mul(dh, through))
-        ds = [lang.mul(dc, candidate), lang.mul(dc, _at(cells, t)), lang.mul(dh, squashed)]
+        ds = [lang.mul(dc, candidate), lang.mul(dc, before), lang.mul(dh, squashed)]
         dcandidate = lang.mul(lang.mul(dc, _rows(s, units, 0)), _one_minus_square(candidate))
         dz = lang.concatenate([lang.mul(lang.concatenate(ds, 0), _slope(s)), dcandidate], 0)
-        steps.append(dz)
         dh = lang.dot(recurrent, dz, ((1,), (0,)))
-        dc = lang.mul(dc, _rows(s, units, 1))
-    dz = _stack(steps[::-1])
+        return [dh, lang.mul(dc, _rows(s, units, 1))], [dz]
+
+    xs = [gates, _earlier(cells), _later(cells)]
+    (dh, dc), (dz,) = _over_time(
+        step, [dh, dc], xs if outer is None else [*xs, outer], reverse=True
+    )
     ordered = _columns(w, units, LSTM_BLOCKS)
     dx, dw, dr = _weight_grads(x, ordered, hidden, dz, dz, backwards, wants)
     back = _inverse(LSTM_BLOCKS)
@@ -270,20 +312,23 @@ def gru_sequence(
     if backwards:
         rows = lang.rev(rows, (0,))
     offset = lang.transpose(lang.slice_(b, (1, 0), (2, size)), (1, 0))
-    hidden, gates = [lang.transpose(h, (1, 0))], []
-    for t in range(x.shape[1]):
-        from_x = _at(rows, t)
-        from_h = lang.add(lang.dot(r, hidden[-1], ((0,), (0,))), offset)
+    first = lang.transpose(h, (1, 0))
+
+    def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
+        (before,), (from_x,) = state, now
+        from_h = lang.add(lang.dot(r, before, ((0,), (0,))), offset)
         s = lang.sigmoid(lang.add(_rows(from_x, units, 1, 3), _rows(from_h, units, 0, 2)))
         recurrent = _rows(from_h, units, 2)
         reset = lang.mul(_rows(s, units, 1), recurrent)
         candidate = lang.tanh(lang.add(_rows(from_x, units, 0), reset))
-        moved = lang.mul(_rows(s, units, 0), lang.sub(hidden[-1], candidate))
-        hidden.append(lang.add(candidate, moved))
+        output = lang.add(candidate, lang.mul(_rows(s, units, 0), lang.sub(before, candidate)))
         if keep:
-            gates.append(lang.concatenate([candidate, s, recurrent], 0))
-    shown = _answer(hidden, sequences)
-    return (*shown, _stack(hidden), _stack(gates)) if keep else shown
+            return [output], [output, lang.concatenate([candidate, s, recurrent], 0)]
+        return [output], [output] if sequences else []
+
+    (last,), steps = _over_time(step, [first], [rows])
+    shown = _answer(last, steps[0] if steps else None, sequences)
+    return (*shown, _from_start(first, steps[0]), steps[1]) if keep else shown
 
 
 @composite("gru_sequence_grad")
@@ -294,16 +339,16 @@ def gru_sequence_grad(
     """Gradients of `gru_sequence` in `(x, w, r, b, h)`: a tuple of those that are wanted."""
     units = h.shape[1]
     outer, dh = _incoming(g_out, g_h, sequences)
-    steps: list[Any] = []
-    for t in reversed(range(x.shape[1])):
+
+    def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
+        (dh,), (gate, before) = state, now[:2]
         if outer is not None:
-            dh = lang.add(dh, _at(outer, t))
-        gate = _at(gates, t)
+            dh = lang.add(dh, now[2])
         candidate, s = _rows(gate, units, 0), _rows(gate, units, 1, 3)
         update = _rows(s, units, 0)
         dcandidate = lang.mul(lang.mul(dh, lang.sub(1.0, update)), _one_minus_square(candidate))
         ds = [
-            lang.mul(dh, lang.sub(_at(hidden, t), candidate)),
+            lang.mul(dh, lang.sub(before, candidate)),
             lang.mul(dcandidate, _rows(gate, units, 3)),
         ]
         dz = lang.concatenate(
@@ -314,9 +359,11 @@ def gru_sequence_grad(
             ],
             0,
         )
-        steps.append(dz)
-        dh = lang.add(lang.mul(dh, update), lang.dot(r, _rows(dz, units, 1, 4), ((1,), (0,))))
-    dz = _stack(steps[::-1])
+        through = lang.dot(r, _rows(dz, units, 1, 4), ((1,), (0,)))
+        return [lang.add(lang.mul(dh, update), through)], [dz]
+
+    xs = [gates, _earlier(hidden)]
+    (dh,), (dz,) = _over_time(step, [dh], xs if outer is None else [*xs, outer], reverse=True)
     time, _, batch = dz.shape
     dx_rows = lang.slice_(dz, (0, 0, 0), (time, 3 * units, batch))
     dh_rows = lang.slice_(dz, (0, units, 0), (time, 4 * units, batch))
@@ -364,11 +411,15 @@ def simple_rnn_sequence(
     rows = _project(x, w, _row(b))
     if backwards:
         rows = lang.rev(rows, (0,))
-    hidden = [lang.transpose(h, (1, 0))]
-    for t in range(x.shape[1]):
-        hidden.append(lang.tanh(lang.add(_at(rows, t), lang.dot(r, hidden[-1], ((0,), (0,))))))
-    shown = _answer(hidden, sequences)
-    return (*shown, _stack(hidden)) if keep else shown
+    first = lang.transpose(h, (1, 0))
+
+    def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
+        output = lang.tanh(lang.add(now[0], lang.dot(r, state[0], ((0,), (0,)))))
+        return [output], [output] if sequences or keep else []
+
+    (last,), steps = _over_time(step, [first], [rows])
+    shown = _answer(last, steps[0] if steps else None, sequences)
+    return (*shown, _from_start(first, steps[0])) if keep else shown
 
 
 @composite("simple_rnn_sequence_grad")
@@ -378,13 +429,14 @@ def simple_rnn_sequence_grad(
 ) -> Any:  # fmt: skip
     """Gradients of `simple_rnn_sequence` in `(x, w, r, b, h)`: a tuple of the wanted ones."""
     outer, dh = _incoming(g_out, g_h, sequences)
-    steps: list[Any] = []
-    for t in reversed(range(x.shape[1])):
-        if outer is not None:
-            dh = lang.add(dh, _at(outer, t))
-        steps.append(lang.mul(dh, _one_minus_square(_at(hidden, t + 1))))
-        dh = lang.dot(r, steps[-1], ((1,), (0,)))
-    dz = _stack(steps[::-1])
+
+    def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
+        dh = state[0] if outer is None else lang.add(state[0], now[1])
+        dz = lang.mul(dh, _one_minus_square(now[0]))
+        return [lang.dot(r, dz, ((1,), (0,)))], [dz]
+
+    xs = [_later(hidden)]
+    (dh,), (dz,) = _over_time(step, [dh], xs if outer is None else [*xs, outer], reverse=True)
     dx, dw, dr = _weight_grads(x, w, hidden, dz, dz, backwards, wants)
     return _wanted((dx, dw, dr, lang.reduce_sum(dz, (0, 2)), lang.transpose(dh, (1, 0))), wants)
 
