@@ -31,6 +31,7 @@ from kbackend_numpy.kernels import (
     normalization,
     optimizer,
     recurrent,
+    softmax,
 )
 from kbackend_numpy.kernels import contract as own_contract
 from kbackend_numpy.kernels import conv as own_conv
@@ -112,5 +113,5 @@ def table() -> dict[str, Kernel]:
 
 def composites() -> dict[str, Kernel]:
     """NumPy's kernels of composites; all others run as their bodies."""
-    families = (activation, crossentropy, normalization, optimizer, recurrent)
+    families = (activation, crossentropy, normalization, optimizer, recurrent, softmax)
     return {name: kernel for family in families for name, kernel in family.COMPOSITES.items()}

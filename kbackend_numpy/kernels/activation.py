@@ -1,163 +1,90 @@
-"""Kernels of the activations: few passes, in place, block by block, so that they stay in cache.
+"""Kernels of the activations: few passes over blocks that stay in cache.
 
-The arrays that come in belong to immutable tensors and are only read. The formulas are those of the
-composites' bodies, so that infinities and NaN come out the same.
+The formulas are those of the composites' bodies, so that infinities and NaN come out the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from math import pi, prod, sqrt
+from collections.abc import Sequence
+from dataclasses import replace
+from math import pi, sqrt
 from typing import Any
 
 import numpy as np
 
-from kbackend.base.dtypes import FLOAT_SET
 from kbackend.engine.array_module import special
 from kbackend.engine.interface import Kernel
+from kbackend.engine.program import Prepared, Spec
+from kbackend_numpy.kernels.blocks import Rule, elementwise, kernel
 
 Array = Any
 Ints = tuple[int, ...]
 
-# Bytes of one block: three or four of them fit in a level 2 cache of 1 MB or more.
-_BLOCK = 1 << 18
-# Up to this many classes, they come first within a block: inner loops are over samples then.
-_FEW = 32
 
-
-# ----- how kernels run -----
-
-
-def wide(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """`kernel` without warnings, and on low precision in float32 with one rounding at the end.
-
-    The last argument's dtype is that of the computation; arguments of others stay as they are.
-    """
-
-    @wraps(kernel)
-    def run(*arrays: Array, **params: Any) -> Any:
-        dtype = arrays[-1].dtype
-        with np.errstate(all="ignore"):
-            if dtype.char in "fd":
-                return kernel(*arrays, **params)
-            arrays = tuple([a.astype(np.float32) if a.dtype == dtype else a for a in arrays])
-            return kernel(*arrays, **params).astype(dtype)
-
-    return run
-
-
-def each(rule: Callable[..., Any], *arrays: Array) -> Array:
-    """`rule(out, scratch, *arrays)` over blocks of arrays of one shape."""
-    x = arrays[0]
-    out = np.empty(x.shape, x.dtype)
-    if x.nbytes <= _BLOCK:
-        rule(out, np.empty(x.shape, x.dtype), *arrays)
-        return out
-    flat = [np.ascontiguousarray(a).reshape(-1) for a in arrays]
-    into, step = out.reshape(-1), _BLOCK // x.itemsize
-    scratch = np.empty(step, x.dtype)
-    for start in range(0, x.size, step):
-        part = into[start : start + step]
-        rule(part, scratch[: part.size], *[a[start : start + step] for a in flat])
-    return out
-
-
-def over_classes(
-    rule: Callable[..., Any], arrays: Sequence[Array], axes: Ints, reduced: bool = False
-) -> Array:
-    """`rule(out, axes, *arrays)` over blocks of samples, with the classes along `axes`.
-
-    Arrays have one number of dimensions; what does not depend on the class has size 1 along `axes`.
-    The rule may overwrite `out` only, which has size 1 along `axes` where `reduced` says so.
-    """
-    x = arrays[-1]
-    shape, outer = x.shape, x.ndim - len(axes)
-    if outer == 1 and axes == (1,):
-        rows, classes = shape
-        kept: Ints = (rows, 1)
-    else:
-        rows, classes = prod(shape[:outer]), prod(shape[outer:])
-        kept = tuple([1 if i in axes else d for i, d in enumerate(shape)])
-    out = np.empty(kept if reduced else shape, x.dtype)
-    if axes != tuple(range(outer, x.ndim)) or not axes or x.size == 0:
-        rule(out, axes, *arrays)
-        return out
-    into = out
-    if x.ndim != 2 or outer != 1:
-        arrays = [a.reshape(rows, prod(a.shape[outer:])) for a in arrays]
-        into = out.reshape(rows, -1)
-    if x.nbytes <= _BLOCK:
-        _block(rule, into, arrays, classes)
-        return out
-    step = max(1, _BLOCK // (classes * x.itemsize))
-    for start in range(0, rows, step):
-        at = slice(start, start + step)
-        _block(rule, into[at], [a[at] for a in arrays], classes)
-    return out
-
-
-def _block(rule: Callable[..., Any], into: Array, arrays: Sequence[Array], classes: int) -> None:
-    if classes > _FEW:
-        rule(into, (1,), *arrays)
-        return
-    turned = np.empty(into.shape[::-1], into.dtype)
-    rule(turned, (0,), *[a.T.copy() for a in arrays])
-    into[...] = turned.T
-
-
-def total(x: Array, axes: Ints) -> Array:
-    """Sum over `axes`, which stay with size 1."""
-    if axes == (1,) and x.ndim == 2:
-        # BLAS is faster than NumPy's own sum over short rows.
-        return (x @ np.ones(x.shape[1], x.dtype))[:, None]
-    return np.add.reduce(x, axes, keepdims=True)
+def of_rule(rule: Rule) -> Kernel:
+    """The kernel of an elementwise rule that has no parameters."""
+    return kernel(lambda inputs: elementwise(rule, inputs))
 
 
 # ----- rectifiers -----
 
+# Bytes of a float -> the signed integer of its width.
+_BITS = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+
 
 def relu(x: Array) -> Array:
-    """See `kbackend.ops.nn.rectifiers`."""
-    return np.maximum(x, x.dtype.type(0), out=np.empty(x.shape, x.dtype))
-
-
-# Bytes of a float -> the signed integer of its width.
-_BITS = {n: np.dtype(f"i{n}") for n in (1, 2, 4, 8)}
-
-
-def _masked_bits(out: Array, scratch: Array, x: Array, mask: Array) -> None:
-    """x where `mask` holds, else zero, also for infinities and NaN."""
-    # As bits, since a choice between two arrays is several times slower.
-    bits = _BITS[x.itemsize]
-    ones = np.negative(mask.view(np.int8), out=scratch.view(bits), dtype=bits)
-    np.bitwise_and(x.view(bits), ones, out=out.view(bits))
-
-
-def _relu_grad(out: Array, scratch: Array, g: Array, x: Array) -> None:
-    _masked_bits(out, scratch, g, np.greater(x, x.dtype.type(0)))
-
-
-def relu_grad(g: Array, x: Array) -> Array:
-    """See `kbackend.ops.nn.rectifiers`."""
-    return each(_relu_grad, g, x)
-
-
-def masked_scale(x: Array, keep: Array, scale: float) -> Array:
-    """See `kbackend.random.noise`."""
-    factor = x.dtype.type(scale)
-    with np.errstate(all="ignore"):
-        if keep.shape == x.shape:
-
-            def rule(out: Array, scratch: Array, x: Array, keep: Array) -> None:
-                np.multiply(x, factor, out=out)
-                _masked_bits(out, scratch, out, keep)
-
-            return each(rule, x, keep)
-        shape = np.broadcast_shapes(x.shape, keep.shape)
-        out = np.multiply(x, factor, out=np.empty(shape, x.dtype))
-    _masked_bits(out, np.empty(keep.shape, x.dtype), out, keep)
+    """See `kbackend.ops.nn.rectifiers`. Of any numbers."""
+    out = np.empty(x.shape, x.dtype)
+    _relu(out, x)
     return out
+
+
+def _relu(out: Array, x: Array) -> None:
+    np.maximum(x, x.dtype.type(0), out=out)
+
+
+def _prepare_relu(inputs: Sequence[Spec], outputs: Sequence[Spec]) -> Prepared:
+    return elementwise(Rule(_relu, in_place=(0,), cost=0.4), inputs)
+
+
+def masked(out: Array, x: Array, mask: Array, scratch: Array) -> None:
+    """x where `mask` holds, else zero, also for infinities and NaN."""
+    # As bits times 0 or 1, since a choice between two arrays is many times slower.
+    bits = _BITS[x.itemsize]
+    kept = scratch.view(bits)
+    np.copyto(kept, mask)
+    np.multiply(x.view(bits), kept, out=out.view(bits))
+
+
+def _relu_grad(out: Array, g: Array, x: Array, scratch: Array, other: Array) -> None:
+    mask = other.reshape(-1).view(np.bool_)[: x.size].reshape(x.shape)
+    np.greater(x, 0, out=mask)
+    masked(out, g, mask, scratch)
+
+
+def _broadcast(*shapes: Ints, scale: float) -> Ints:
+    return np.broadcast_shapes(*shapes)
+
+
+def _masked_scale(inputs: Sequence[Spec], *, scale: float) -> Prepared:
+    x, keep = inputs
+    factor = np.asarray(scale, x.dtype)
+
+    def run(out: Array, x: Array, keep: Array, scratch: Array, scaled: Array) -> None:
+        np.multiply(x, factor, out=scaled)
+        masked(out, scaled, keep, scratch)
+
+    shape = np.broadcast_shapes(x.shape, keep.shape)
+    rule = Rule(run, ("block", "block"), (0,) if x.shape == shape else (), 0.6)
+    if x.shape == keep.shape:
+        return elementwise(rule, inputs, x.dtype)
+    stretched = Spec(shape, keep.dtype, (0,) * len(shape))
+    inner = elementwise(rule, (stretched, stretched), x.dtype)
+
+    def over_shape(out: Array, x: Array, keep: Array, *scratch: Array) -> None:
+        inner.run(out, np.broadcast_to(x, shape), np.broadcast_to(keep, shape), *scratch)
+
+    return Prepared(over_shape, inner.scratch, inner.overwrites, inner.work)
 
 
 # ----- smooth activations -----
@@ -171,190 +98,169 @@ def sigmoid_into(out: Array, x: Array) -> None:
     np.reciprocal(out, out=out)
 
 
-def softplus_into(out: Array, scratch: Array, x: Array) -> None:
-    """log(1 + exp(x)) in place."""
-    np.abs(x, out=out)
-    np.negative(out, out=out)
-    np.exp(out, out=out)
-    np.log1p(out, out=out)
-    out += np.maximum(x, 0, out=scratch)
+def softplus_into(out: Array, x: Array, e: Array, positive: Array) -> None:
+    """log(1 + exp(x)), with two arrays of scratch."""
+    np.abs(x, out=e)
+    np.negative(e, out=e)
+    np.exp(e, out=e)
+    np.log1p(e, out=e)
+    np.maximum(x, 0, out=positive)
+    np.add(e, positive, out=out)
 
 
-@wide
-def softplus(x: Array) -> Array:
-    """See `kbackend.ops.nn.activation`."""
-    return each(softplus_into, x)
-
-
-def _softplus_grad(out: Array, scratch: Array, g: Array, x: Array) -> None:
-    sigmoid_into(out, x)
-    out *= g
-
-
-@wide
-def softplus_grad(g: Array, x: Array) -> Array:
-    """See `kbackend.ops.nn.activation`."""
-    return each(_softplus_grad, g, x)
-
-
-def _silu(out: Array, scratch: Array, x: Array) -> None:
-    sigmoid_into(out, x)
-    out *= x
-
-
-@wide
-def silu(x: Array) -> Array:
-    """See `kbackend.ops.nn.activation`."""
-    return each(_silu, x)
-
-
-def _silu_grad(out: Array, s: Array, g: Array, result: Array, x: Array) -> None:
+def _softplus_grad(out: Array, g: Array, x: Array, s: Array) -> None:
     sigmoid_into(s, x)
-    np.subtract(1, s, out=out)
-    out *= result
-    out += s
-    out *= g
+    np.multiply(s, g, out=out)
 
 
-@wide
-def silu_grad(g: Array, result: Array, x: Array) -> Array:
-    """See `kbackend.ops.nn.activation`."""
-    return each(_silu_grad, g, result, x)
+def _silu(out: Array, x: Array, s: Array) -> None:
+    sigmoid_into(s, x)
+    np.multiply(s, x, out=out)
+
+
+def _silu_grad(out: Array, g: Array, result: Array, x: Array, s: Array, slope: Array) -> None:
+    sigmoid_into(s, x)
+    np.subtract(1, s, out=slope)
+    slope *= result
+    slope += s
+    np.multiply(slope, g, out=out)
+
+
+# ----- gelu -----
+
+# The normal distribution function is 1 / (1 + exp(x P(x^2))); P is fitted for this module, to an
+# error of 3e-8 before rounding. From the highest power down.
+_CDF = tuple(
+    [
+        np.array(c, np.float32)
+        for c in (
+            -3.512360915e-09, 2.645273937e-07, -7.929498279e-06, 1.106124441e-04,
+            6.518978927e-05, -7.266616895e-02, -1.595769883e00,
+        )
+    ]
+)  # fmt: skip
+
+
+def _gelu_single(out: Array, x: Array, square: Array, p: Array) -> None:
+    np.multiply(x, x, out=square)
+    np.multiply(square, _CDF[0], out=p)
+    for c in _CDF[1:-1]:
+        np.add(p, c, out=p)
+        np.multiply(p, square, out=p)
+    np.add(p, _CDF[-1], out=p)
+    np.multiply(p, x, out=p)
+    np.exp(p, out=p)
+    p += 1
+    np.divide(x, p, out=out)
+
+
+def _gelu_double(out: Array, x: Array, cdf: Array) -> None:
+    np.multiply(x, sqrt(0.5), out=cdf)
+    cdf = special.erf_double(np, cdf.reshape(-1)).reshape(x.shape)
+    cdf += 1
+    cdf *= 0.5
+    np.multiply(x, cdf, out=out)
+
+
+# Beside this, no x is small enough to matter.
+_TINY = 1e-37
+
+
+def _gelu_exact_grad(
+    out: Array, g: Array, result: Array, x: Array, cdf: Array, density: Array
+) -> None:
+    # The result is x times the distribution function, which is 1/2 at 0.
+    np.abs(result, out=cdf)
+    cdf += 0.5 * _TINY
+    np.abs(x, out=density)
+    density += _TINY
+    cdf /= density
+    np.multiply(x, x, out=density)
+    density *= -0.5
+    np.exp(density, out=density)
+    density *= 1 / sqrt(2 * pi)
+    density *= x
+    density += cdf
+    np.multiply(density, g, out=out)
 
 
 _LINEAR, _CUBIC = sqrt(2 / pi), 0.044715 * sqrt(2 / pi)
 
 
-def _cdf(scratch: Array, x: Array) -> Array:
-    """The normal distribution function."""
-    np.multiply(x, sqrt(0.5), out=scratch)
-    if x.dtype == np.float64:
-        out = special.erf_double(np, scratch.reshape(-1)).reshape(x.shape)
-    else:
-        out = special.erf_single(np, scratch)
-    out += 1
-    out *= 0.5
-    return out
-
-
-def _gelu_exact(out: Array, scratch: Array, x: Array) -> None:
-    np.multiply(x, _cdf(scratch, x), out=out)
-
-
-def _gelu_exact_grad(out: Array, scratch: Array, g: Array, x: Array) -> None:
-    cdf = _cdf(scratch, x)
-    np.multiply(x, x, out=out)
-    out *= -0.5
-    np.exp(out, out=out)
-    out *= 1 / sqrt(2 * pi)
-    out *= x
-    out += cdf
-    out *= g
-
-
-def _gelu_tanh(out: Array, t: Array, x: Array) -> None:
+def _gelu_tanh(out: Array, x: Array, t: Array, half: Array) -> None:
     np.multiply(x, x, out=t)
     t *= _CUBIC
     t += _LINEAR
     t *= x
     np.tanh(t, out=t)
     t += 1
-    np.multiply(x, 0.5, out=out)
-    out *= t
+    np.multiply(x, 0.5, out=half)
+    np.multiply(half, t, out=out)
 
 
-def _gelu_tanh_grad(out: Array, t: Array, g: Array, result: Array, x: Array) -> None:
-    np.multiply(x, x, out=out)
-    np.multiply(out, _CUBIC, out=t)
+def _gelu_tanh_grad(
+    out: Array, g: Array, result: Array, x: Array, t: Array, inner: Array, slope: Array
+) -> None:
+    np.multiply(x, x, out=inner)
+    np.multiply(inner, _CUBIC, out=t)
     t += _LINEAR
     t *= x
     np.tanh(t, out=t)
-    out *= 3 * _CUBIC
-    out += _LINEAR
+    inner *= 3 * _CUBIC
+    inner += _LINEAR
     # The result is 0.5 x (1 + t), so that x (1 - t^2) / 2 is the result times (1 - t).
-    slope = 1 - t
+    np.subtract(1, t, out=slope)
     slope *= result
-    out *= slope
+    slope *= inner
     t += 1
     t *= 0.5
-    out += t
-    out *= g
+    slope += t
+    np.multiply(slope, g, out=out)
 
 
-@wide
-def gelu(x: Array, *, approximate: bool) -> Array:
-    """See `kbackend.ops.nn.activation`."""
-    return each(_gelu_tanh if approximate else _gelu_exact, x)
+_GELU_TANH = Rule(_gelu_tanh, ("block",) * 2, (0,), 1.6)
+_GELU_TANH_GRAD = Rule(_gelu_tanh_grad, ("block",) * 3, (0, 1, 2), 2.8)
+_GELU_SINGLE = Rule(_gelu_single, ("block",) * 2, (0,), 2.4)
+_GELU_DOUBLE = Rule(_gelu_double, ("block",), (0,), 30.0)
+_GELU_EXACT_GRAD = Rule(_gelu_exact_grad, ("block",) * 2, (0, 1, 2), 2.0)
 
 
-@wide
+def _plan_gelu(inputs: Sequence[Spec], *, approximate: bool) -> Prepared:
+    exact = _GELU_SINGLE if inputs[0].dtype == "float32" else _GELU_DOUBLE
+    return elementwise(_GELU_TANH if approximate else exact, inputs)
+
+
+def _prepared_gelu(dtype: str, *, approximate: bool) -> bool:
+    # erf in double precision allocates.
+    return approximate or dtype == "float32"
+
+
+def _plan_gelu_grad(inputs: Sequence[Spec], *, approximate: bool) -> Prepared:
+    return elementwise(_GELU_TANH_GRAD if approximate else _GELU_EXACT_GRAD, inputs)
+
+
+_GELU = kernel(_plan_gelu, prepared=_prepared_gelu)
+_GELU_GRAD = kernel(_plan_gelu_grad)
+
+
 def gelu_grad(g: Array, result: Array, x: Array, *, approximate: bool) -> Array:
     """See `kbackend.ops.nn.activation`."""
-    return each(_gelu_tanh_grad, g, result, x) if approximate else each(_gelu_exact_grad, g, x)
-
-
-# ----- softmax -----
-
-
-def shift_into(out: Array, axes: Ints, x: Array) -> None:
-    """x less its maximum, in place."""
-    np.subtract(x, np.maximum.reduce(x, axes, keepdims=True), out=out)
-
-
-def softmax_into(out: Array, axes: Ints, x: Array) -> None:
-    """softmax(x) in place."""
-    shift_into(out, axes, x)
-    np.exp(out, out=out)
-    out /= total(out, axes)
-
-
-def log_softmax_into(out: Array, axes: Ints, x: Array) -> None:
-    """log(softmax(x)) in place."""
-    shift_into(out, axes, x)
-    out -= np.log(total(np.exp(out), axes))
-
-
-@wide
-def softmax(x: Array, *, axes: Ints) -> Array:
-    """See `kbackend.ops.nn.normalized_exp`."""
-    return over_classes(softmax_into, (x,), axes)
-
-
-def _softmax_grad(out: Array, axes: Ints, g: Array, result: Array) -> None:
-    np.multiply(g, result, out=out)
-    along = total(out, axes)
-    np.subtract(g, along, out=out)
-    out *= result
-
-
-@wide
-def softmax_grad(g: Array, result: Array, *, axes: Ints) -> Array:
-    """See `kbackend.ops.nn.normalized_exp`."""
-    return over_classes(_softmax_grad, (g, result), axes)
-
-
-@wide
-def log_softmax(x: Array, *, axes: Ints) -> Array:
-    """See `kbackend.ops.nn.normalized_exp`."""
-    return over_classes(log_softmax_into, (x,), axes)
-
-
-def _log_softmax_grad(out: Array, axes: Ints, g: Array, result: Array) -> None:
-    np.exp(result, out=out)
-    out *= total(g, axes)
-    np.subtract(g, out, out=out)
-
-
-@wide
-def log_softmax_grad(g: Array, result: Array, *, axes: Ints) -> Array:
-    """See `kbackend.ops.nn.normalized_exp`."""
-    return over_classes(_log_softmax_grad, (g, result), axes)
+    if x.itemsize < 4 and not approximate:
+        # A result in low precision tells little of the distribution function.
+        wide = x.astype(np.float32)
+        result = _GELU.fn(wide, approximate=False)
+        return _GELU_GRAD.fn(g.astype(np.float32), result, wide, approximate=False).astype(x.dtype)
+    return _GELU_GRAD.fn(g, result, x, approximate=approximate)
 
 
 COMPOSITES: dict[str, Kernel] = {
-    fn.__name__: Kernel(fn, FLOAT_SET)
-    for fn in (
-        relu_grad, masked_scale, softplus, softplus_grad, silu, silu_grad, gelu, gelu_grad,
-        softmax, softmax_grad, log_softmax, log_softmax_grad,
-    )
-} | {"relu": Kernel(relu)}  # fmt: skip
+    "relu": Kernel(relu, prepare=_prepare_relu),
+    "relu_grad": of_rule(Rule(_relu_grad, ("block",) * 2, (0, 1), 0.6)),
+    "masked_scale": kernel(_masked_scale, _broadcast, of=0),
+    "softplus": of_rule(Rule(softplus_into, ("block",) * 2, (0,), 1.6)),
+    "softplus_grad": of_rule(Rule(_softplus_grad, ("block",), (0, 1), 1.3)),
+    "silu": of_rule(Rule(_silu, ("block",), (0,), 1.3)),
+    "silu_grad": of_rule(Rule(_silu_grad, ("block",) * 2, (0, 1, 2), 1.8)),
+    "gelu": _GELU,
+    "gelu_grad": replace(_GELU_GRAD, fn=gelu_grad),
+}

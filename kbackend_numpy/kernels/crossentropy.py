@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from kbackend.base.dtypes import FLOAT_SET
 from kbackend.engine.interface import Kernel
-from kbackend_numpy.kernels.activation import (
-    each,
-    log_softmax_into,
-    over_classes,
-    shift_into,
-    sigmoid_into,
-    softmax_into,
-    softplus_into,
-    total,
-    wide,
-)
+from kbackend.engine.program import Prepared, Spec
+from kbackend_numpy.kernels.activation import masked, of_rule, sigmoid_into, softplus_into
+from kbackend_numpy.kernels.blocks import Rule, elementwise, kernel, over_classes, row_sums, spread
+from kbackend_numpy.kernels.softmax import exp_into, log_softmax_into, shift_into
 
 Array = Any
 Ints = tuple[int, ...]
@@ -30,254 +23,288 @@ def _clip(x: Array, epsilon: float, out: Array) -> Array:
     return np.minimum(out, 1 - epsilon, out=out)
 
 
+def _equal(a: Array, b: Array, memory: Array) -> Array:
+    """Where a is b, in the memory of an array that is not needed. NaN is not itself."""
+    return np.equal(a, b, out=memory.reshape(-1).view(np.bool_)[: a.size].reshape(a.shape))
+
+
 # ----- dense targets -----
 
 
-def _softmax_entropy(out: Array, axes: Ints, target: Array, logits: Array) -> None:
-    work = np.empty_like(logits)
-    log_softmax_into(work, axes, logits)
-    work *= target
-    np.negative(total(work, axes), out=out)
+def _softmax_entropy(
+    out: Array, target: Array, logits: Array, log: Array, work: Array, row: Array
+) -> None:
+    log_softmax_into(log, logits, work, row)
+    log *= target
+    np.negative(row_sums(log, row), out=out)
 
 
-@wide
-def softmax_cross_entropy(target: Array, logits: Array, *, axes: Ints) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
-    return over_classes(_softmax_entropy, (target, logits), axes, reduced=True)
+def _softmax_entropy_grad(
+    out: Array, g: Array, target: Array, logits: Array, work: Array, sums: Array, factor: Array
+) -> None:
+    exp_into(work, logits, sums)
+    np.divide(row_sums(target, factor), sums, out=factor)
+    work *= spread(factor, out)
+    work -= target
+    np.multiply(work, spread(g, out), out=out)
 
 
-def _softmax_entropy_grad(out: Array, axes: Ints, g: Array, target: Array, logits: Array) -> None:
-    softmax_into(out, axes, logits)
-    out *= total(target, axes)
-    out -= target
-    out *= g
-
-
-@wide
-def softmax_cross_entropy_grad(g: Array, target: Array, logits: Array, *, axes: Ints) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
-    return over_classes(_softmax_entropy_grad, (g, target, logits), axes)
-
-
-@wide
-def probability_cross_entropy(target: Array, output: Array, *, axes: Ints, epsilon: float) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
-
-    def rule(out: Array, axes: Ints, target: Array, output: Array) -> None:
-        q = output / total(output, axes)
+def _probability_entropy(epsilon: float) -> Rule:
+    def run(out: Array, target: Array, output: Array, q: Array, row: Array) -> None:
+        np.divide(output, spread(row_sums(output, row), q), out=q)
         _clip(q, epsilon, q)
         np.log(q, out=q)
         q *= target
-        np.negative(total(q, axes), out=out)
+        np.negative(row_sums(q, row), out=out)
 
-    return over_classes(rule, (target, output), axes, reduced=True)
+    return Rule(run, ("block", "row"), cost=2.0)
 
 
-@wide
-def probability_cross_entropy_grad(
-    g: Array, target: Array, output: Array, *, axes: Ints, epsilon: float
-) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
+def _probability_entropy_grad(epsilon: float) -> Rule:
+    def run(
+        out: Array, g: Array, target: Array, output: Array, q: Array, clipped: Array,
+        slope: Array, sums: Array, row: Array,
+    ) -> None:  # fmt: skip
+        np.divide(output, spread(row_sums(output, sums), q), out=q)
+        _clip(q, epsilon, clipped)
+        np.multiply(spread(g, slope), target, out=slope)
+        slope /= clipped
+        np.negative(slope, out=slope)
+        # What was clipped has no gradient.
+        masked(slope, slope, _equal(clipped, q, out), clipped)
+        q *= slope
+        slope -= spread(row_sums(q, row), q)
+        np.divide(slope, spread(sums, q), out=out)
 
-    def rule(out: Array, axes: Ints, g: Array, target: Array, output: Array) -> None:
-        sums = total(output, axes)
-        q = output / sums
-        clipped = _clip(q, epsilon, np.empty_like(q))
-        np.multiply(g, target, out=out)
-        out /= clipped
-        np.negative(out, out=out)
-        # NaN differs from itself: there, too, the body's gradient is zero.
-        np.copyto(out, 0, where=clipped != q)
-        q *= out
-        out -= total(q, axes)
-        out /= sums
-
-    return over_classes(rule, (g, target, output), axes)
+    return Rule(run, ("block",) * 3 + ("row",) * 2, cost=3.0)
 
 
 # ----- integer targets -----
 
 
-def _sparse(
-    rule: Callable[..., Any], labels: Array, output: Array, g: Array | None = None
-) -> Array:
-    """`rule(out, axes, places, valid, [g,] output)` over blocks of rows.
+@lru_cache(maxsize=64)
+def _starts(rows: int, classes: int) -> Array:
+    return np.arange(rows) * classes
 
-    `places` are those of the labels' entries in a block made flat, and of the first class for
-    labels that name none. They and all others but `output` have size 1 along the classes.
+
+class _Labels:
+    """Where the labels' entries are in a block made flat; labels that name no class count as 0.
+
+    Takes three arrays of integers for scratch.
     """
 
-    def run(out: Array, axes: Ints, labels: Array, *arrays: Array) -> None:
-        rows, classes = arrays[-1].shape if axes == (1,) else arrays[-1].shape[::-1]
-        valid = (labels >= 0) & (labels < classes)
-        places = np.where(valid, labels, 0).astype(np.intp)
-        numbers = np.arange(rows).reshape(labels.shape)
-        if axes == (1,):
-            places += numbers * classes
-        else:
-            places *= rows
-            places += numbers
-        rule(out, axes, places, valid, *arrays)
+    def __init__(self, labels: Array, classes: int, memory: tuple[Array, Array, Array]) -> None:
+        places, kept, flags = memory
+        rows = labels.shape[0]
+        self._valid = flags.view(np.bool_)[:rows]
+        below = flags.view(np.bool_)[rows : 2 * rows]
+        np.copyto(places, labels, casting="unsafe")
+        np.greater_equal(places, 0, out=self._valid)
+        np.less(places, classes, out=below)
+        np.logical_and(self._valid, below, out=self._valid)
+        np.copyto(kept, self._valid)
+        places *= kept
+        places += _starts(rows, classes)
+        self._places, self._scratch = places, kept
 
-    columns = [a[:, None] for a in (labels, g) if a is not None]
-    out = over_classes(run, (*columns, output), (1,), reduced=g is None)
-    return out.reshape(-1) if g is None else out
+    def take(self, x: Array, out: Array) -> None:
+        """The labels' entries."""
+        # Blocks are contiguous, so that nothing is copied; places are in range, whatever the mode.
+        x.reshape(-1).take(self._places, out=out, mode="clip")
 
+    def put(self, x: Array, values: Array) -> None:
+        """Overwrites the labels' entries."""
+        x.reshape(-1)[self._places] = values
 
-def _chosen(x: Array, places: Array) -> Array:
-    """The labels' entries."""
-    # Blocks are contiguous, so nothing is copied.
-    return x.reshape(-1).take(places)
-
-
-def _add(x: Array, places: Array, values: Array) -> None:
-    """Adds to the labels' entries, in place."""
-    # Each row has one place, so that none occurs twice.
-    x.reshape(-1)[places] += values
+    def mask(self, out: Array, values: Array, also: Array | None = None) -> None:
+        """The values of rows whose label names a class (and where `also` holds), else zero."""
+        valid = self._valid
+        if also is not None:
+            np.logical_and(valid, also, out=also)
+            valid = also
+        masked(out, values, valid, self._scratch.view(values.dtype)[: values.size])
 
 
 def _sparse_softmax_entropy(
-    out: Array, axes: Ints, places: Array, valid: Array, logits: Array
+    out: Array, labels: Array, logits: Array, work: Array, row: Array, *memory: Array
 ) -> None:
-    work = np.empty(logits.shape, logits.dtype)
-    shift_into(work, axes, logits)
-    chosen = _chosen(work, places)
+    chosen = _Labels(labels, logits.shape[1], memory)
+    shift_into(work, logits, row)
+    chosen.take(work, out)
     np.exp(work, out=work)
-    chosen -= np.log(total(work, axes))
-    np.negative(chosen, out=out)
-    np.copyto(out, 0, where=~valid)
-
-
-@wide
-def sparse_softmax_cross_entropy(labels: Array, logits: Array) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
-    return _sparse(_sparse_softmax_entropy, labels, logits)
+    np.log(row_sums(work, row), out=row)
+    np.subtract(row, out, out=out)
+    chosen.mask(out, out)
 
 
 def _sparse_softmax_entropy_grad(
-    out: Array, axes: Ints, places: Array, valid: Array, g: Array, logits: Array
-) -> None:
-    g = np.where(valid, g, 0)
-    softmax_into(out, axes, logits)
-    out *= g
-    _add(out, places, -g)
+    out: Array, g: Array, labels: Array, logits: Array, work: Array, sums: Array, own: Array,
+    *memory: Array,
+) -> None:  # fmt: skip
+    chosen = _Labels(labels, logits.shape[1], memory)
+    chosen.mask(own, g)
+    exp_into(work, logits, sums)
+    np.divide(own, sums, out=sums)
+    np.multiply(work, spread(sums, out), out=out)
+    chosen.take(out, sums)
+    sums -= own
+    chosen.put(out, sums)
 
 
-@wide
-def sparse_softmax_cross_entropy_grad(g: Array, labels: Array, logits: Array) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
-    return _sparse(_sparse_softmax_entropy_grad, labels, logits, g)
-
-
-@wide
-def sparse_probability_cross_entropy(labels: Array, output: Array, *, epsilon: float) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
-
-    def rule(out: Array, axes: Ints, places: Array, valid: Array, output: Array) -> None:
-        np.divide(_chosen(output, places), total(output, axes), out=out)
+def _sparse_probability_entropy(epsilon: float) -> Rule:
+    def run(out: Array, labels: Array, output: Array, row: Array, *memory: Array) -> None:
+        chosen = _Labels(labels, output.shape[1], memory)
+        chosen.take(output, out)
+        out /= row_sums(output, row)
         _clip(out, epsilon, out)
         np.log(out, out=out)
         np.negative(out, out=out)
-        np.copyto(out, 0, where=~valid)
+        chosen.mask(out, out)
 
-    return _sparse(rule, labels, output)
+    return Rule(run, ("row", *("index",) * 3), cost=0.3)
 
 
-@wide
-def sparse_probability_cross_entropy_grad(
-    g: Array, labels: Array, output: Array, *, epsilon: float
-) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
-
-    def rule(out: Array, axes: Ints, places: Array, valid: Array, g: Array, output: Array) -> None:
-        sums = total(output, axes)
-        q = _chosen(output, places)
+def _sparse_probability_entropy_grad(epsilon: float) -> Rule:
+    def run(
+        out: Array, g: Array, labels: Array, output: Array, sums: Array, q: Array, clipped: Array,
+        slope: Array, flags: Array, *memory: Array,
+    ) -> None:  # fmt: skip
+        chosen = _Labels(labels, output.shape[1], memory)
+        row_sums(output, sums)
+        chosen.take(output, q)
         q /= sums
-        clipped = _clip(q, epsilon, np.empty_like(q))
-        slope = g / clipped
+        _clip(q, epsilon, clipped)
+        np.divide(g, clipped, out=slope)
         np.negative(slope, out=slope)
-        np.copyto(slope, 0, where=~((clipped == q) & valid))
+        # What was clipped has no gradient.
+        chosen.mask(slope, slope, _equal(clipped, q, flags))
         slope /= sums
         q *= slope
-        np.copyto(out, np.negative(q, out=q))
-        _add(out, places, slope)
+        np.negative(q, out=q)
+        spread(q, out)
+        q += slope
+        chosen.put(out, q)
 
-    return _sparse(rule, labels, output, g)
+    return Rule(run, ("row",) * 5 + ("index",) * 3, (2,), cost=0.8)
 
 
 # ----- two classes -----
 
 
-def _sigmoid_entropy(out: Array, scratch: Array, target: Array, logits: Array) -> None:
-    softplus_into(out, scratch, logits)
-    out -= np.multiply(target, logits, out=scratch)
+def _sigmoid_entropy(out: Array, target: Array, logits: Array, plus: Array, work: Array) -> None:
+    softplus_into(plus, logits, plus, work)
+    np.multiply(target, logits, out=work)
+    np.subtract(plus, work, out=out)
 
 
-@wide
-def sigmoid_cross_entropy(target: Array, logits: Array) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
-    return each(_sigmoid_entropy, target, logits)
+def _sigmoid_entropy_grad(out: Array, g: Array, target: Array, logits: Array, s: Array) -> None:
+    sigmoid_into(s, logits)
+    s -= target
+    np.multiply(s, g, out=out)
 
 
-def _sigmoid_entropy_grad(
-    out: Array, scratch: Array, g: Array, target: Array, logits: Array
-) -> None:
-    sigmoid_into(out, logits)
-    out -= target
-    out *= g
-
-
-@wide
-def sigmoid_cross_entropy_grad(g: Array, target: Array, logits: Array) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
-    return each(_sigmoid_entropy_grad, g, target, logits)
-
-
-@wide
-def binary_probability_cross_entropy(target: Array, output: Array, *, epsilon: float) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
-
-    def rule(out: Array, scratch: Array, target: Array, output: Array) -> None:
-        q = _clip(output, epsilon, np.empty(output.shape, output.dtype))
-        np.log(q, out=out)
-        out *= target
+def _binary_entropy(epsilon: float) -> Rule:
+    def run(out: Array, target: Array, output: Array, q: Array, log: Array, rest: Array) -> None:
+        _clip(output, epsilon, q)
+        np.log(q, out=log)
+        log *= target
         np.subtract(1, q, out=q)
         np.log(q, out=q)
-        np.subtract(1, target, out=scratch)
-        scratch *= q
-        out += scratch
-        np.negative(out, out=out)
+        np.subtract(1, target, out=rest)
+        rest *= q
+        log += rest
+        np.negative(log, out=out)
 
-    return each(rule, target, output)
+    return Rule(run, ("block",) * 3, (0, 1), 2.5)
 
 
-@wide
-def binary_probability_cross_entropy_grad(
-    g: Array, target: Array, output: Array, *, epsilon: float
-) -> Array:
-    """See `kbackend.ops.nn.crossentropy`."""
+def _binary_entropy_grad(epsilon: float) -> Rule:
+    def run(
+        out: Array, g: Array, target: Array, output: Array, q: Array, slope: Array, rest: Array
+    ) -> None:
+        _clip(output, epsilon, q)
+        np.subtract(q, target, out=slope)
+        slope *= g
+        np.subtract(1, q, out=rest)
+        rest *= q
+        slope /= rest
+        # What was clipped has no gradient.
+        masked(out, slope, _equal(q, output, rest), q)
 
-    def rule(out: Array, scratch: Array, g: Array, target: Array, output: Array) -> None:
-        q = _clip(output, epsilon, scratch)
-        np.subtract(q, target, out=out)
-        out *= g
-        clipped = q != output
-        out /= q * (1 - q)
-        np.copyto(out, 0, where=clipped)
+    return Rule(run, ("block",) * 3, (0, 1, 2), 2.0)
 
-    return each(rule, g, target, output)
+
+# ----- the kernels -----
+
+_LABELS = frozenset({"int32", "int64"})
+
+
+def _reduced(*shapes: Ints, axes: Ints, **params: Any) -> Ints:
+    return tuple([1 if i in axes else d for i, d in enumerate(shapes[-1])])
+
+
+def _of_labels(*shapes: Ints, **params: Any) -> Ints:
+    return shapes[0]
+
+
+def _dense(rule: Rule) -> Kernel:
+    def plan(inputs: Sequence[Spec], *, axes: Ints) -> Prepared:
+        return over_classes(rule, inputs, axes, reduced=True)
+
+    return kernel(plan, _reduced)
+
+
+def _dense_grad(rule: Rule) -> Kernel:
+    def plan(inputs: Sequence[Spec], *, axes: Ints) -> Prepared:
+        return over_classes(rule, inputs, axes, by_sample=(0,))
+
+    return kernel(plan)
+
+
+def _clipped(make: Callable[[float], Rule], **places: Any) -> Callable[..., Prepared]:
+    """The plan of a rule that clips probabilities, over given axes or the last."""
+
+    def plan(inputs: Sequence[Spec], *, epsilon: float, axes: Ints = (1,)) -> Prepared:
+        return over_classes(make(epsilon), inputs, axes, **places)
+
+    return plan
+
+
+def _pairs(make: Callable[[float], Rule]) -> Kernel:
+    def plan(inputs: Sequence[Spec], *, epsilon: float) -> Prepared:
+        return elementwise(make(epsilon), inputs)
+
+    return kernel(plan)
+
+
+def _sparse(inputs: Sequence[Spec]) -> Prepared:
+    rule = Rule(_sparse_softmax_entropy, ("block", "row", *("index",) * 3), cost=1.8)
+    return over_classes(rule, inputs, (1,), by_sample=(0,), reduced=True)
+
+
+def _sparse_grad(inputs: Sequence[Spec]) -> Prepared:
+    scratch = ("block", "row", "row", *("index",) * 3)
+    rule = Rule(_sparse_softmax_entropy_grad, scratch, (2,), 1.3)
+    return over_classes(rule, inputs, (1,), by_sample=(0, 1))
 
 
 COMPOSITES: dict[str, Kernel] = {
-    fn.__name__: Kernel(fn, FLOAT_SET)
-    for fn in (
-        softmax_cross_entropy, softmax_cross_entropy_grad, probability_cross_entropy,
-        probability_cross_entropy_grad, sparse_softmax_cross_entropy_grad,
-        sparse_probability_cross_entropy_grad, sigmoid_cross_entropy, sigmoid_cross_entropy_grad,
-        binary_probability_cross_entropy, binary_probability_cross_entropy_grad,
-    )
-} | {
-    # The first argument of these two is the labels.
-    fn.__name__: Kernel(fn, frozenset({"int32", "int64"}))
-    for fn in (sparse_softmax_cross_entropy, sparse_probability_cross_entropy)
-}  # fmt: skip
+    "softmax_cross_entropy": _dense(Rule(_softmax_entropy, ("block", "block", "row"), cost=2.5)),
+    "softmax_cross_entropy_grad": _dense_grad(
+        Rule(_softmax_entropy_grad, ("block", "row", "row"), (2,), 1.8)
+    ),
+    "probability_cross_entropy": kernel(_clipped(_probability_entropy, reduced=True), _reduced),
+    "probability_cross_entropy_grad": kernel(_clipped(_probability_entropy_grad, by_sample=(0,))),
+    "sparse_softmax_cross_entropy": kernel(_sparse, _of_labels, _LABELS),
+    "sparse_softmax_cross_entropy_grad": kernel(_sparse_grad),
+    "sparse_probability_cross_entropy": kernel(
+        _clipped(_sparse_probability_entropy, by_sample=(0,), reduced=True), _of_labels, _LABELS
+    ),
+    "sparse_probability_cross_entropy_grad": kernel(
+        _clipped(_sparse_probability_entropy_grad, by_sample=(0, 1))
+    ),
+    "sigmoid_cross_entropy": of_rule(Rule(_sigmoid_entropy, ("block",) * 2, (0, 1), 2.0)),
+    "sigmoid_cross_entropy_grad": of_rule(Rule(_sigmoid_entropy_grad, ("block",), (0, 1, 2), 1.4)),
+    "binary_probability_cross_entropy": _pairs(_binary_entropy),
+    "binary_probability_cross_entropy_grad": _pairs(_binary_entropy_grad),
+}
