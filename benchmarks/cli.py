@@ -20,7 +20,7 @@ from . import machine, options, records
 from .bench import Bench
 from .groups import GROUPS
 from .records import Results
-from .report import compare, console, markdown, page, plots
+from .report import compare, console, grids, markdown, page, plots
 
 # What the suite is called by: in a source tree, and from the wheel.
 _NAME = "python -m benchmarks" if __package__ == "benchmarks" else "kbackend bench"
@@ -69,8 +69,10 @@ def _run(arguments: list[str], screen: Console) -> int:
         screen.print(elapsed + text, markup=False, highlight=False, style="dim")
 
     bench = Bench(chosen, say)
-    bench.results.machine = machine.describe()
     bench.chosen_models()
+    bench.results.machine = machine.describe()
+    for line in grids.busy_lines(bench.results):
+        say(line)
     try:
         bench.open()
         for name, run in GROUPS.items():

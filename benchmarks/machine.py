@@ -51,6 +51,33 @@ def _memory_bytes() -> int | None:
         return None
 
 
+def _processor_times() -> tuple[int, int]:
+    """Ticks of all cores since the start of the machine, and those that they idled."""
+    line = pathlib.Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0]
+    ticks = [int(field) for field in line.split()[1:9]]
+    # The fourth is idle, the fifth waiting for a disk.
+    return sum(ticks), ticks[3] + ticks[4]
+
+
+def busy_cores(seconds: float = 0.5) -> float | None:
+    """How many cores are at work, over a moment in which this process sleeps.
+
+    Args:
+        seconds: length of the moment.
+
+    Returns:
+        The cores that others use; None where the system doesn't tell.
+    """
+    try:
+        total, idle = _processor_times()
+        time.sleep(seconds)
+        total_after, idle_after = _processor_times()
+    except (OSError, ValueError, IndexError):
+        return None
+    passed = max(1, total_after - total)
+    return (os.cpu_count() or 1) * (1 - (idle_after - idle) / passed)
+
+
 def describe() -> dict[str, Any]:
     """Processor, cores, versions, environment, load and date, as shown with every table."""
     return {
@@ -62,6 +89,7 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "environment": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        "busy_cores": busy_cores(),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

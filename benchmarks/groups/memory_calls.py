@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import pathlib
-import resource
 import sys
 from typing import Any
 
@@ -26,8 +26,10 @@ def _peak() -> int:
     """The most memory that was resident at a time."""
     if _STATUS.exists():
         return _status("VmHWM:")
-    # Elsewhere; there it is bytes on macOS, kB on other systems.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # A module that Windows hasn't.
+    resource = importlib.import_module("resource")
+    # Bytes on macOS, kB on other systems.
+    peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 

@@ -9,6 +9,9 @@ from .quantities import least_and_median, number, quantity
 
 MISSING = "–"
 
+# More than this is no idle machine.
+BUSY_CORES = 0.2
+
 
 class Cell(NamedTuple):
     """Text of a cell; `best` if it is the best of its row."""
@@ -206,6 +209,18 @@ def check_lines(results: Results) -> list[str]:
     return lines
 
 
+def busy_lines(results: Results) -> list[str]:
+    """A warning, if others were at work when the run began."""
+    busy = results.machine.get("busy_cores") or 0.0
+    if busy <= BUSY_CORES:
+        return []
+    cores = results.machine["cores"]
+    return [
+        f"BUSY: others used {busy:.1f} of {cores} cores when the run began; expect long times and "
+        "ratios that are off."
+    ]
+
+
 def machine_lines(results: Results) -> list[str]:
     """The machine, in a few lines."""
     machine, settings = results.machine, results.settings
@@ -218,6 +233,7 @@ def machine_lines(results: Results) -> list[str]:
         f"threads: {settings['threads']}; repetitions: {settings['repeats']}"
         + ("; quick" if settings["quick"] else ""),
     ]
+    lines += busy_lines(results)
     if machine["environment"]:
         lines.append("; ".join(f"{k}={v}" for k, v in machine["environment"].items()))
     if results.ceilings:

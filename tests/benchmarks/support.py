@@ -11,6 +11,7 @@ MACHINE = {
     "python": "3.11",
     "numpy": "2.4",
     "environment": {"OMP_NUM_THREADS": "2"},
+    "busy_cores": 1.5,
     "load_average": [0.1, 0.1, 0.1],
     "date": "2030-01-01T00:00:00+00:00",
 }

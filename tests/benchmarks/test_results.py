@@ -111,7 +111,13 @@ def test_every_group_has_its_table_in_every_form() -> None:
         assert title in shown
         assert f"### {title[0].upper()}{title[1:]}" in text
         assert f"<h2>{title}</h2>" in html
-    for part in ("Abacus", "pip install torch", "GEMM 300 GFLOP/s", "out of ink"):
+    for part in (
+        "Abacus",
+        "pip install torch",
+        "GEMM 300 GFLOP/s",
+        "out of ink",
+        "BUSY: others used 1.5",
+    ):
         assert part in shown and part in text and part in html
 
 
