@@ -7,11 +7,16 @@ from typing import NamedTuple
 
 from kbackend.compiler.lower import lower
 from kbackend.compiler.passes.algebra import algebra
+from kbackend.compiler.passes.bias import bias
 from kbackend.compiler.passes.cse import cse
 from kbackend.compiler.passes.dce import dce
 from kbackend.compiler.passes.fold import fold
 from kbackend.compiler.passes.fuse import fuse
 from kbackend.compiler.passes.inline import inline
+from kbackend.compiler.passes.licm import licm
+from kbackend.compiler.passes.reassociate import reassociate
+from kbackend.compiler.passes.remat import remat
+from kbackend.compiler.passes.schedule import schedule
 from kbackend.core.composite import Composite
 from kbackend.engine.interface import Engine
 from kbackend.engine.program import Program
@@ -44,10 +49,15 @@ def passes(engine: Engine) -> list[Pass]:
     return [
         Pass("inline", lambda graph: inline(graph, keep)),
         Pass("fold", fold),
+        Pass("reassociate", reassociate),
         Pass("algebra", algebra),
+        Pass("licm", licm),
         Pass("cse", cse),
         Pass("dce", dce),
+        Pass("remat", lambda graph: remat(graph, fusible)),
+        Pass("bias", lambda graph: bias(graph, engine)),
         Pass("fuse", lambda graph: fuse(graph, fusible)),
+        Pass("schedule", schedule),
     ]
 
 
