@@ -29,8 +29,8 @@ _FLOPS, _COPIES, _TRAFFIC = 120.0, 3.0, 10.0
 # Small products of a row-major by a transposed matrix run at half the speed of others. With as many
 # rows as this, and less multiplications than that, it pays to copy the second matrix first.
 _ROWS_WORTH_COPY, _SMALL = 32, 1 << 20
-# Fewer rows or columns than this in each part make BLAS slow.
-_NARROW = 16
+# Parts of fewer rows or columns than this gain nothing: each reads all of the other matrix.
+_NARROW = 64
 
 
 # ----- layout -----
