@@ -65,15 +65,14 @@ class LossScaleOptimizer(Optimizer):
         self.inner_optimizer = inner_optimizer
         self.initial_scale = initial_scale
         self.dynamic_growth_steps = dynamic_growth_steps
-        self.step_counter: Any = None
-        self.dynamic_scale: Any = None
+        # From the start: a step that is traced before `build` must read the scale, too.
+        self.step_counter = self._scalar(0, "int32", "step_counter")
+        self.dynamic_scale = self._scalar(initial_scale, "float32", "dynamic_scale")
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Makes the scale and the counter of finite steps, and builds the inner optimizer."""
+        """Builds the inner optimizer."""
         if self.built:
             return
-        self.step_counter = self._scalar(0, "int32", "step_counter")
-        self.dynamic_scale = self._scalar(self.initial_scale, "float32", "dynamic_scale")
         super().build(variables)
         self.inner_optimizer.build(self._trainable_variables)
 
@@ -100,8 +99,7 @@ class LossScaleOptimizer(Optimizer):
         """The loss times the scale."""
         # In float32: the scaled loss may be beyond float16's range.
         loss = self.inner_optimizer.scale_loss(to_tensor(loss, "float32"))
-        scale = self.dynamic_scale.value if self.built else float(self.initial_scale)
-        return lang.mul(loss, scale)
+        return lang.mul(loss, self.dynamic_scale.value)
 
     def _step(self, pairs: list[tuple[Any, Any]]) -> None:
         plain = []
