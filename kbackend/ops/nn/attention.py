@@ -32,7 +32,13 @@ def dot_product_attention_c(
     masked: bool,
 ) -> Any:
     """Attention of `(batch, time, heads, size)`; `extra` is the bias, the mask, or both."""
-    logits = lang.mul(lang.dot(query, key, ((3,), (3,)), ((0, 2), (0, 2))), scale)
+    # The factor goes to what has fewer elements; low precision keeps it until after the sums.
+    early = query.dtype not in LOW_PRECISION and query.shape[3] < (key.shape[1] or 0)
+    logits = lang.dot(
+        lang.mul(query, scale) if early else query, key, ((3,), (3,)), ((0, 2), (0, 2))
+    )
+    if not early:
+        logits = lang.mul(logits, scale)
     if logits.dtype in LOW_PRECISION:
         logits = lang.cast(logits, "float32")
     if soft_cap is not None:
