@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kbackend import ops
-from kbackend.base.dtypes import numpy_dtype
+from kbackend.base.dtypes import name_of, numpy_dtype
 from kbackend.core import lang
 from kbackend.core.aval import Aval
 from kbackend.core.bind import recording
@@ -14,6 +14,7 @@ from kbackend.ir.graph import Eqn, Graph, Lit, Var
 from kbackend.ir.text import to_text
 from kbackend.ir.trace import trace
 from kbackend.ir.verify import infer, verify
+from kbackend.testing.opspec import TOLERANCE
 
 
 def traced(fn, *shapes, dtype="float32"):
@@ -79,6 +80,20 @@ def assert_same_bits(found, wanted):
         if f.dtype.kind == "f":
             real = ~np.isnan(w)
             np.testing.assert_array_equal(np.signbit(f)[real], np.signbit(w)[real])
+
+
+def assert_close(found, wanted, factor=1.0):
+    """Asserts closeness to within the dtype's tolerance, measured by the largest element."""
+    for f, w in zip(found, wanted, strict=True):
+        f, w = np.asarray(f), np.asarray(w)
+        assert (f.dtype, f.shape) == (w.dtype, w.shape)
+        tolerance = TOLERANCE.get(name_of(f.dtype), 0) * factor
+        if not tolerance:
+            np.testing.assert_array_equal(f, w)
+            continue
+        f, w = f.astype("float64"), w.astype("float64")
+        finite = np.abs(w[np.isfinite(w)])
+        np.testing.assert_allclose(f, w, rtol=tolerance, atol=tolerance * finite.max(initial=0.0))
 
 
 def assert_equivalent(graph, rewritten, seed=0):

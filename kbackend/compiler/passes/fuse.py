@@ -157,7 +157,10 @@ def fuse(graph: Graph, fusible: Callable[[Eqn], bool]) -> Graph:
     used = _users(graph, groups)
     for group in groups.in_order():
         members = [graph.eqns[i] for i in groups.members[group]]
-        eqns.append(members[0] if len(members) == 1 else _region(members, used.get(group, set())))
+        if len(members) == 1:
+            eqns.append(members[0])
+        elif group in used:
+            eqns.append(_region(members, used[group]))
     return graph.replace(eqns)
 
 
