@@ -4,8 +4,7 @@ Two layouts have fast kernels, for arrays in any order of memory, as a matrix. *
 its own statistics (layer normalisation). *Columns*: each column has (batch normalisation with
 channels last). All others take whole-array steps.
 
-Sums are products with a vector of ones: BLAS is faster than `np.sum`. Moments of blocks of rows are
-merged by the formula of T. F. Chan et al. (1979), which loses no digits when the mean is large.
+Sums are products with a vector of ones: BLAS is faster than `np.sum`.
 """
 
 from __future__ import annotations
@@ -17,15 +16,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kbackend.base.dtypes import numpy_dtype
 from kbackend.engine.interface import Kernel
+from kbackend.engine.program import Prepared, Spec
+from kbackend_numpy.kernels import normalization_columns as by_columns
+from kbackend_numpy.kernels import normalization_rows as by_rows
+from kbackend_numpy.kernels.normalization_plan import Plan, contiguous_inputs
 
 Array = Any
 Ints = tuple[int, ...]
-
-# Bytes of one block: three or four of them fit in a level 2 cache of 1 MB or more.
-_BLOCK = 1 << 18
-# Short rows are joined until they have at least this many elements, where that comes out even.
-_WIDTH = 256
+Specs = tuple[Spec, ...]
 
 
 class _Matrix(NamedTuple):
@@ -95,178 +95,6 @@ def _matrix(x: Array, axes: Ints, affine: tuple[Array, ...]) -> _Matrix | None:
     return matrix
 
 
-def _blocks(matrix: Array) -> list[slice]:
-    rows, columns = matrix.shape
-    step = max(1, _BLOCK // (columns * matrix.itemsize))
-    return [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
-
-
-def _joined(rows: int, columns: int) -> int:
-    """How many rows to take as one, so that inner loops are not too short."""
-    count = 1
-    while count * columns < _WIDTH and rows % (2 * count) == 0:
-        count *= 2
-    return count
-
-
-def _fold(wide: Array, count: int) -> Array:
-    """Sums over `count` joined rows as sums of single rows."""
-    return wide if count == 1 else wide.reshape(count, -1).sum(0)
-
-
-def _tile(row: Array, count: int) -> Array:
-    """A parameter of single rows for `count` joined rows."""
-    return row if count == 1 else np.tile(row, count)
-
-
-# ----- each row by its own statistics -----
-
-
-def _standardize_rows(x: Array, scale: Array, offset: Array, epsilon: float) -> Any:
-    rows, columns = x.shape
-    y, ones = np.empty_like(x), np.ones(columns, x.dtype)
-    mean, variance = np.empty((rows, 1), x.dtype), np.empty((rows, 1), x.dtype)
-    for at in _blocks(x):
-        block, out, m, v = x[at], y[at], mean[at], variance[at]
-        np.divide((block @ ones)[:, None], columns, out=m)
-        np.subtract(block, m, out=out)
-        np.divide(np.einsum("ij,ij->i", out, out)[:, None], columns, out=v)
-        out *= 1 / np.sqrt(v + epsilon)
-        if scale is not None:
-            out *= scale
-        if offset is not None:
-            out += offset
-    return y, mean, variance
-
-
-def _standardize_rows_grad(
-    g: Array, g_mean: Array, g_variance: Array, x: Array, mean: Array, variance: Array,
-    scale: Array, epsilon: float, needs_x: bool, needs_scale: bool, needs_offset: bool,
-) -> Any:  # fmt: skip
-    n = x.shape[1]
-    dx = np.empty_like(x) if needs_x else None
-    d_scale = np.zeros(n, x.dtype) if needs_scale else None
-    d_offset = np.zeros(n, x.dtype) if needs_offset else None
-    factors = np.ones(n, x.dtype) if scale is None else scale
-    inverse = 1 / np.sqrt(variance + epsilon)
-    ones = np.ones(len(x), x.dtype)
-    blocks = _blocks(x)
-    centred, weighted = np.empty((2, blocks[0].stop, n), x.dtype)
-    for at in blocks:
-        given, inv = g[at], inverse[at]
-        c, w = centred[: len(given)], weighted[: len(given)]
-        np.subtract(x[at], mean[at], out=c)
-        np.multiply(given, c, out=w)
-        if d_scale is not None:
-            d_scale += inv[:, 0] @ w
-        if d_offset is not None:
-            d_offset += ones[: len(given)] @ given
-        if dx is None:
-            continue
-        out = dx[at]
-        along = (w @ factors)[:, None] * (inv * inv * inv)
-        level = (g_mean[at] - inv * (given @ factors)[:, None]) / n
-        if scale is None:
-            np.multiply(given, inv, out=out)
-        else:
-            np.multiply(given, scale, out=out)
-            out *= inv
-        c *= (2 * g_variance[at] - along) / n
-        out += c
-        out += level
-    return dx, d_scale, d_offset
-
-
-# ----- each column by its own statistics -----
-
-
-def _column_moments(x: Array) -> Any:
-    """Mean and variance of each column, read in one pass."""
-    rows, columns = x.shape
-    count = _joined(rows, columns)
-    wide = x.reshape(rows // count, columns * count)
-    blocks = _blocks(wide)
-    ones, scratch = np.ones(blocks[0].stop, x.dtype), np.empty_like(wide[blocks[0]])
-    mean, squares, seen = np.zeros(columns, x.dtype), np.zeros(columns, x.dtype), 0
-    for at in blocks:
-        block = wide[at]
-        one, n = ones[: len(block)], len(block) * count
-        m = _fold(one @ block, count) / n
-        c = np.subtract(block, _tile(m, count), out=scratch[: len(block)])
-        # The sum's rounding shows in what is left of it.
-        left = _fold(one @ c, count) / n
-        m += left
-        np.multiply(c, c, out=c)
-        apart = m - mean
-        seen += n
-        mean += apart * (n / seen)
-        squares += _fold(one @ c, count) - left * left * n
-        squares += apart * apart * (n * (seen - n) / seen)
-    return mean, squares / rows
-
-
-def _apply_columns(x: Array, mean: Array, factor: Array, offset: Array) -> Array:
-    """(x - mean) * factor + offset"""
-    rows, columns = x.shape
-    count = _joined(rows, columns)
-    wide = x.reshape(rows // count, columns * count)
-    mean, factor = _tile(mean, count), _tile(factor, count)
-    offset = None if offset is None else _tile(offset, count)
-    y = np.empty_like(wide)
-    for at in _blocks(wide):
-        out = np.subtract(wide[at], mean, out=y[at])
-        out *= factor
-        if offset is not None:
-            out += offset
-    return y
-
-
-def _standardize_columns(x: Array, scale: Array, offset: Array, epsilon: float) -> Any:
-    mean, variance = _column_moments(x)
-    factor = 1 / np.sqrt(variance + epsilon)
-    if scale is not None:
-        factor *= scale
-    return _apply_columns(x, mean, factor, offset), mean, variance
-
-
-def _standardize_columns_grad(
-    g: Array, g_mean: Array, g_variance: Array, x: Array, mean: Array, variance: Array,
-    scale: Array, epsilon: float, needs_x: bool, needs_scale: bool, needs_offset: bool,
-) -> Any:  # fmt: skip
-    rows, columns = x.shape
-    g_mean, g_variance, mean, variance = (
-        v.reshape(-1) for v in (g_mean, g_variance, mean, variance)
-    )
-    count = _joined(rows, columns)
-    wide, given = (v.reshape(rows // count, columns * count) for v in (x, g))
-    blocks = _blocks(wide)
-    ones, scratch = np.ones(blocks[0].stop, x.dtype), np.empty_like(wide[blocks[0]])
-    middle = _tile(mean, count)
-    total, along = np.zeros_like(middle), np.zeros_like(middle)
-    for at in blocks:
-        one, gs = ones[: at.stop - at.start], given[at]
-        total += one @ gs
-        c = np.subtract(wide[at], middle, out=scratch[: len(one)])
-        np.multiply(c, gs, out=c)
-        along += one @ c
-    total, along = _fold(total, count), _fold(along, count)
-    inverse = 1 / np.sqrt(variance + epsilon)
-    dx = None
-    if needs_x:
-        factor = inverse if scale is None else inverse * scale
-        slope = _tile((2 * g_variance - along * factor * (inverse * inverse)) / rows, count)
-        level = _tile((g_mean - factor * total) / rows, count)
-        factor = _tile(factor, count)
-        dx = np.empty_like(wide)
-        for at in blocks:
-            out = np.multiply(given[at], factor, out=dx[at])
-            c = np.subtract(wide[at], middle, out=scratch[: len(out)])
-            c *= slope
-            out += c
-            out += level
-    return dx, along * inverse if needs_scale else None, total if needs_offset else None
-
-
 # ----- any layout -----
 
 
@@ -315,6 +143,77 @@ def _standardize_any_grad(
     return out
 
 
+def _rms_any_grad(
+    g: Array, g_inverse: Array, x: Array, inverse: Array, scale: tuple[Array, ...],
+    axes: Ints, needs_x: bool, scale_over: Ints | None,
+) -> tuple[Array, ...]:  # fmt: skip
+    n = prod(x.shape[axis] for axis in axes)
+    found = []
+    weighted = g * x
+    if needs_x:
+        along = np.add.reduce(weighted * scale[0] if scale else weighted, axes, keepdims=True)
+        dx = g * inverse
+        if scale:
+            dx *= scale[0]
+        dx -= x * ((along + g_inverse) / n * (inverse * inverse * inverse))
+        found.append(dx)
+    if scale_over is not None:
+        weighted *= inverse
+        found.append(np.add.reduce(weighted, scale_over, keepdims=True))
+    return tuple(found)
+
+
+# ----- plans of matrices -----
+
+_Make = Callable[[int, int, Any], Plan]
+
+
+@lru_cache(maxsize=512)
+def _plan(make: _Make, rows: int, columns: int, dtype: Any) -> Plan:
+    return make(rows, columns, dtype)
+
+
+def _run(make: _Make, x: Array, *args: Any) -> None:
+    """Runs a plan for matrices like x, with scratch of its own."""
+    plan = _plan(make, *x.shape, x.dtype)
+    plan.run(*args, *[np.empty(shape, x.dtype) for shape in plan.scratch])
+
+
+def _standardizer(matrix: _Matrix) -> _Make:
+    return by_rows.standardize if matrix.by_rows else by_columns.standardize
+
+
+def _gradient(matrix: _Matrix) -> _Make:
+    return by_rows.standardize_grad if matrix.by_rows else by_columns.standardize_grad
+
+
+def _contiguous_matrix(x: Spec, axes: Ints, affine: Specs) -> _Matrix | None:
+    """The matrix that x is once it is contiguous, if there is a fast kernel."""
+    matrix = _layout(x.shape, None, axes) if x.dtype in ("float32", "float64") else None
+    if matrix is None or any(p.shape != matrix.row or p.dtype != x.dtype for p in affine):
+        return None
+    return matrix
+
+
+def _prepared(
+    matrix: _Matrix, make: _Make, inputs: Specs, made: int,
+    call: Callable[..., None], overwrites: tuple[tuple[int, int], ...] = (),
+) -> Prepared:  # fmt: skip
+    """The kernel of a plan; `call(run, *outputs, *inputs, *scratch)` hands matrices to its `run`.
+
+    The first input is contiguous in `overwrites`, or none.
+    """
+    dtype = inputs[0].dtype
+    plan = _plan(make, matrix.rows, matrix.columns, numpy_dtype(dtype))
+    scratch = tuple([Spec(shape, dtype) for shape in plan.scratch])
+
+    def run(*args: Array) -> None:
+        call(plan.run, *args)
+
+    ready, scratch = contiguous_inputs(run, made, inputs, scratch)
+    return Prepared(ready, scratch, overwrites if inputs[0].contiguous else (), plan.work)
+
+
 # ----- the composites -----
 
 
@@ -349,11 +248,39 @@ def standardize(
     matrix = _matrix(x, axes, affine)
     if matrix is None:
         return _standardize_any(x, scale, offset, axes, epsilon)
-    run = _standardize_rows if matrix.by_rows else _standardize_columns
-    y, mean, variance = run(matrix.view(x), _flat(scale), _flat(offset), epsilon)
+    seen = matrix.view(x)
+    y, count = np.empty_like(seen), matrix.rows if matrix.by_rows else matrix.columns
+    mean, variance = np.empty(count, x.dtype), np.empty(count, x.dtype)
+    _run(_standardizer(matrix), seen, seen, _flat(scale), _flat(offset), epsilon, y, mean, variance)
     shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
     mean, variance = matrix.unview(mean, shape), matrix.unview(variance, shape)
     return matrix.unview(y, x.shape), mean, variance
+
+
+def _prepare_standardize(
+    inputs: Specs, outputs: Specs, axes: Ints, epsilon: float, scaled: bool, centred: bool
+) -> Prepared | None:
+    matrix = _contiguous_matrix(inputs[0], axes, inputs[1:])
+    if matrix is None:
+        return None
+    eps, size = numpy_dtype(inputs[0].dtype).type(epsilon), (matrix.rows, matrix.columns)
+    count = len(inputs)
+
+    def call(run: Any, y: Array, mean: Array, variance: Array, x: Array, *rest: Array) -> None:
+        affine, scratch = rest[: count - 1], rest[count - 1 :]
+        scale, offset = affine[0] if scaled else None, affine[-1] if centred else None
+        run(
+            x.reshape(size), _flat(scale), _flat(offset), eps,
+            y.reshape(size), _flat(mean), _flat(variance), *scratch,
+        )  # fmt: skip
+
+    return _prepared(matrix, _standardizer(matrix), inputs, 3, call)
+
+
+def _summed_alike(matrix: _Matrix, shape: Ints, *over: Ints | None) -> bool:
+    """Whether gradients of parameters are summed as for rows of the matrix."""
+    summed = tuple(i for i, d in enumerate(shape) if d != matrix.row[i])
+    return all(o in (None, summed) for o in over)
 
 
 @_wide
@@ -366,12 +293,10 @@ def standardize_grad(
     epsilon = x.dtype.type(epsilon)
     factors = scale[0] if scale else None
     matrix = _matrix(x, axes, scale)
-    if matrix is not None and (scale_over is not None or offset_over is not None):
+    over = scale_over, offset_over
+    if matrix is not None and over != (None, None):
         # What the parameters' gradients are summed over tells whether they are rows, too.
-        summed = tuple(i for i, d in enumerate(x.shape) if d != matrix.row[i])
-        if scale_over not in (None, summed) or offset_over not in (None, summed):
-            matrix = None
-        elif not matrix.sorted:
+        if not matrix.sorted or not _summed_alike(matrix, x.shape, *over):
             matrix = None
     if matrix is None:
         return tuple(
@@ -380,15 +305,44 @@ def standardize_grad(
                 scale_over, offset_over,
             )
         )  # fmt: skip
-    run = _standardize_rows_grad if matrix.by_rows else _standardize_columns_grad
-    small = [v.transpose(matrix.order).reshape(-1, 1) for v in (g_mean, g_variance, mean, variance)]
-    dx, d_scale, d_offset = run(
-        matrix.view(g), small[0], small[1], matrix.view(x), small[2], small[3], _flat(factors),
-        epsilon, needs_x, scale_over is not None, offset_over is not None,
+    small = [v.transpose(matrix.order).reshape(-1) for v in (g_mean, g_variance, mean, variance)]
+    seen = matrix.view(x)
+    dx = np.empty_like(seen) if needs_x else None
+    d_scale, d_offset = (None if o is None else np.empty(matrix.columns, x.dtype) for o in over)
+    _run(
+        _gradient(matrix), seen, matrix.view(g), small[0], small[1], seen, small[2], small[3],
+        _flat(factors), epsilon, dx, d_scale, d_offset,
     )  # fmt: skip
     found = [] if dx is None else [matrix.unview(dx, x.shape)]
     found += [v.reshape(matrix.row) for v in (d_scale, d_offset) if v is not None]
     return tuple(found)
+
+
+def _prepare_standardize_grad(
+    inputs: Specs, outputs: Specs,
+    axes: Ints, epsilon: float, needs_x: bool, scale_over: Ints | None, offset_over: Ints | None,
+) -> Prepared | None:  # fmt: skip
+    x = inputs[3]
+    matrix = _contiguous_matrix(x, axes, inputs[6:])
+    if matrix is None or not _summed_alike(matrix, x.shape, scale_over, offset_over):
+        return None
+    eps, size = numpy_dtype(x.dtype).type(epsilon), (matrix.rows, matrix.columns)
+    wanted = needs_x, scale_over is not None, offset_over is not None
+    made, count = sum(wanted), len(inputs)
+
+    def call(run: Any, *args: Array) -> None:
+        outputs = iter(args[:made])
+        dx, d_scale, d_offset = [next(outputs) if want else None for want in wanted]
+        g, g_mean, g_variance, x, mean, variance, *rest = args[made:]
+        scale = rest.pop(0) if count > 6 else None
+        run(
+            g.reshape(size), _flat(g_mean), _flat(g_variance), x.reshape(size),
+            _flat(mean), _flat(variance), _flat(scale), eps,
+            None if dx is None else dx.reshape(size), _flat(d_scale), _flat(d_offset), *rest,
+        )  # fmt: skip
+
+    overwrites = ((0, 0),) if needs_x else ()
+    return _prepared(matrix, _gradient(matrix), inputs, made, call, overwrites)
 
 
 @_wide
@@ -404,7 +358,9 @@ def batch_normalization(
     axes = tuple(i for i, d in enumerate(mean.shape) if d == 1)
     matrix = _matrix(x, axes, (mean, factor, *affine)) if len(axes) < x.ndim else None
     if matrix is not None and not matrix.by_rows:
-        y = _apply_columns(matrix.view(x), _flat(mean), _flat(factor), _flat(offset))
+        seen = matrix.view(x)
+        y = np.empty_like(seen)
+        _run(by_columns.apply, seen, seen, _flat(mean), _flat(factor), _flat(offset), y)
         return matrix.unview(y, x.shape)
     y = x - mean
     y *= factor
@@ -413,29 +369,70 @@ def batch_normalization(
     return y
 
 
+def _prepare_batch_normalization(
+    inputs: Specs, outputs: Specs, epsilon: float, scaled: bool, centred: bool
+) -> Prepared | None:
+    x, mean, variance, *affine = inputs
+    if x.dtype not in ("float32", "float64") or any(p.dtype != x.dtype for p in inputs):
+        return None
+    axes = tuple(i for i, d in enumerate(mean.shape) if d == 1)
+    matrix = _contiguous_matrix(x, axes, (mean, variance, *affine))
+    eps, count = numpy_dtype(x.dtype).type(epsilon), len(inputs)
+
+    def factored(mean: Array, variance: Array, *affine: Array) -> tuple[Array, ...]:
+        # Small beside x.
+        factor = 1 / np.sqrt(variance + eps)
+        return mean, factor * affine[0] if scaled else factor, affine[-1] if centred else None
+
+    if matrix is not None and not matrix.by_rows:
+        size = matrix.rows, matrix.columns
+
+        def call(run: Any, y: Array, x: Array, *small: Array) -> None:
+            run(x.reshape(size), *map(_flat, factored(*small[: count - 1])), y.reshape(size))
+
+        return _prepared(matrix, by_columns.apply, inputs, 1, call, ((0, 0),))
+
+    def run(y: Array, x: Array, *small: Array) -> None:
+        mean, factor, offset = factored(*small)
+        np.subtract(x, mean, out=y)
+        np.multiply(y, factor, out=y)
+        if offset is not None:
+            np.add(y, offset, out=y)
+
+    return Prepared(run, (), ((0, 0),) if x.contiguous else ())
+
+
 @_wide
 def rms_normalization(x: Array, *scale: Array, axes: Ints, epsilon: float) -> Any:
     """See `kbackend.ops.nn.normalizing`."""
     epsilon = x.dtype.type(epsilon)
-    n = prod(x.shape[axis] for axis in axes)
     matrix = _matrix(x, axes, scale)
     if matrix is None or not matrix.by_rows:
+        n = prod(x.shape[axis] for axis in axes)
         inverse = 1 / np.sqrt(np.add.reduce(x * x, axes, keepdims=True) / n + epsilon)
         y = x * inverse
         if scale:
             y *= scale[0]
         return y, inverse
-    wide = matrix.view(x)
-    y, factors = np.empty_like(wide), _flat(scale[0]) if scale else None
-    inverse = np.empty((len(wide), 1), x.dtype)
-    for at in _blocks(wide):
-        block, inv = wide[at], inverse[at]
-        np.divide(1, np.sqrt(np.einsum("ij,ij->i", block, block)[:, None] / n + epsilon), out=inv)
-        out = np.multiply(block, inv, out=y[at])
-        if factors is not None:
-            out *= factors
+    seen = matrix.view(x)
+    y, inverse = np.empty_like(seen), np.empty(matrix.rows, x.dtype)
+    _run(by_rows.rms, seen, seen, _flat(scale[0]) if scale else None, epsilon, y, inverse)
     kept = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
     return matrix.unview(y, x.shape), matrix.unview(inverse, kept)
+
+
+def _prepare_rms(inputs: Specs, outputs: Specs, axes: Ints, epsilon: float) -> Prepared | None:
+    matrix = _contiguous_matrix(inputs[0], axes, inputs[1:])
+    if matrix is None or not matrix.by_rows:
+        return None
+    eps, size = numpy_dtype(inputs[0].dtype).type(epsilon), (matrix.rows, matrix.columns)
+    scaled = len(inputs) > 1
+
+    def call(run: Any, y: Array, inverse: Array, x: Array, *rest: Array) -> None:
+        scale, scratch = (rest[0], rest[1:]) if scaled else (None, rest)
+        run(x.reshape(size), _flat(scale), eps, y.reshape(size), _flat(inverse), *scratch)
+
+    return _prepared(matrix, by_rows.rms, inputs, 2, call)
 
 
 @_wide
@@ -444,61 +441,48 @@ def rms_normalization_grad(
     axes: Ints, needs_x: bool, scale_over: Ints | None,
 ) -> Any:  # fmt: skip
     """See `kbackend.ops.nn.normalizing`."""
-    n = prod(x.shape[axis] for axis in axes)
-    cubed = inverse * inverse * inverse
     matrix = _matrix(x, axes, scale)
     if matrix is None or not matrix.by_rows:
-        found = []
-        weighted = g * x
-        if needs_x:
-            along = np.add.reduce(weighted * scale[0] if scale else weighted, axes, keepdims=True)
-            dx = g * inverse
-            if scale:
-                dx *= scale[0]
-            dx -= x * ((along + g_inverse) / n * cubed)
-            found.append(dx)
-        if scale_over is not None:
-            weighted *= inverse
-            found.append(np.add.reduce(weighted, scale_over, keepdims=True))
-        return tuple(found)
-    small = [v.transpose(matrix.order).reshape(-1, 1) for v in (g_inverse, inverse, cubed)]
-    dx, d_scale = _rms_rows_grad(
-        matrix.view(g), matrix.view(x), small[0], small[1], small[2],
-        _flat(scale[0]) if scale else None, needs_x, scale_over is not None,
+        return _rms_any_grad(g, g_inverse, x, inverse, scale, axes, needs_x, scale_over)
+    small = [v.transpose(matrix.order).reshape(-1) for v in (g_inverse, inverse)]
+    seen = matrix.view(x)
+    dx = np.empty_like(seen) if needs_x else None
+    d_scale = None if scale_over is None else np.empty(matrix.columns, x.dtype)
+    _run(
+        by_rows.rms_grad, seen, matrix.view(g), small[0], seen, small[1],
+        _flat(scale[0]) if scale else None, dx, d_scale,
     )  # fmt: skip
     found = [] if dx is None else [matrix.unview(dx, x.shape)]
     return (*found, d_scale.reshape(scale[0].shape)) if d_scale is not None else tuple(found)
 
 
-def _rms_rows_grad(
-    g: Array, x: Array, g_inverse: Array, inverse: Array, cubed: Array,
-    scale: Array, needs_x: bool, needs_scale: bool,
-) -> Any:  # fmt: skip
-    n = x.shape[1]
-    dx = np.empty_like(x) if needs_x else None
-    d_scale = np.zeros(n, x.dtype) if needs_scale else None
-    factors = np.ones(n, x.dtype) if scale is None else scale
-    blocks = _blocks(x)
-    scratch = np.empty((blocks[0].stop, n), x.dtype)
-    for at in blocks:
-        given, block, inv = g[at], x[at], inverse[at]
-        w = np.multiply(given, block, out=scratch[: len(given)])
-        if d_scale is not None:
-            d_scale += inv[:, 0] @ w
-        if dx is None:
-            continue
-        slope = ((w @ factors)[:, None] + g_inverse[at]) / n * cubed[at]
-        out = np.multiply(given, inv, out=dx[at])
-        if scale is not None:
-            out *= scale
-        out -= np.multiply(block, slope, out=w)
-    return dx, d_scale
+def _prepare_rms_grad(
+    inputs: Specs, outputs: Specs, axes: Ints, needs_x: bool, scale_over: Ints | None
+) -> Prepared | None:
+    x = inputs[2]
+    matrix = _contiguous_matrix(x, axes, inputs[4:])
+    if matrix is None or not matrix.by_rows:
+        return None
+    size, wanted = (matrix.rows, matrix.columns), (needs_x, scale_over is not None)
+    made, count = sum(wanted), len(inputs)
+
+    def call(run: Any, *args: Array) -> None:
+        outputs = iter(args[:made])
+        dx, d_scale = [next(outputs) if want else None for want in wanted]
+        g, g_inverse, x, inverse, *rest = args[made:]
+        scale = rest.pop(0) if count > 4 else None
+        run(
+            g.reshape(size), _flat(g_inverse), x.reshape(size), _flat(inverse), _flat(scale),
+            None if dx is None else dx.reshape(size), _flat(d_scale), *rest,
+        )  # fmt: skip
+
+    return _prepared(matrix, by_rows.rms_grad, inputs, made, call, ((0, 0),) if needs_x else ())
 
 
 COMPOSITES: dict[str, Kernel] = {
-    fn.__name__: Kernel(fn)
-    for fn in (
-        standardize, standardize_grad, batch_normalization, rms_normalization,
-        rms_normalization_grad,
-    )
-}  # fmt: skip
+    "standardize": Kernel(standardize, prepare=_prepare_standardize),
+    "standardize_grad": Kernel(standardize_grad, prepare=_prepare_standardize_grad),
+    "batch_normalization": Kernel(batch_normalization, prepare=_prepare_batch_normalization),
+    "rms_normalization": Kernel(rms_normalization, prepare=_prepare_rms),
+    "rms_normalization_grad": Kernel(rms_normalization_grad, prepare=_prepare_rms_grad),
+}
