@@ -80,6 +80,7 @@ def _run(arguments: list[str], screen: Console) -> int:
                 run(bench)
     finally:
         bench.close()
+    bench.results.machine["busy_cores_after"] = machine.busy_cores()
     say("done")
     _output(bench.results, parsed, screen, shlex.join([*_NAME.split(), *arguments]))
     return int(not all(check["agrees"] for check in bench.results.checks))

@@ -210,14 +210,14 @@ def check_lines(results: Results) -> list[str]:
 
 
 def busy_lines(results: Results) -> list[str]:
-    """A warning, if others were at work when the run began."""
-    busy = results.machine.get("busy_cores") or 0.0
+    """A warning, if others were at work before or after the run."""
+    busy = max(results.machine.get(name) or 0.0 for name in ("busy_cores", "busy_cores_after"))
     if busy <= BUSY_CORES:
         return []
     cores = results.machine["cores"]
     return [
-        f"BUSY: others used {busy:.1f} of {cores} cores when the run began; expect long times and "
-        "ratios that are off."
+        f"BUSY: others used {busy:.1f} of {cores} cores before or after this run; its times are "
+        "long and its ratios off."
     ]
 
 
