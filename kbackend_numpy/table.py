@@ -37,8 +37,10 @@ from kbackend_numpy.kernels import contract as own_contract
 from kbackend_numpy.kernels import conv as own_conv
 from kbackend_numpy.kernels import indexing as own_indexing
 from kbackend_numpy.kernels import linalg as own_linalg
+from kbackend_numpy.kernels import movement as own_movement
 from kbackend_numpy.kernels import random as own_random
 from kbackend_numpy.kernels import reduce as own_reduce
+from kbackend_numpy.kernels import scan as own_scan
 from kbackend_numpy.kernels import sort as own_sort
 from kbackend_numpy.kernels import special as own_special
 from kbackend_numpy.kernels import window as own_window
@@ -49,8 +51,8 @@ _SHARED = (
     linalg,
 )  # fmt: skip
 _OWN: tuple[Any, ...] = (
-    arithmetic, own_contract, own_conv, own_indexing, own_linalg, own_random, own_reduce, own_sort,
-    own_special, own_window,
+    arithmetic, own_contract, own_conv, own_indexing, own_linalg, own_movement, own_random,
+    own_reduce, own_scan, own_sort, own_special, own_window,
 )  # fmt: skip
 
 # Kernels that only move or compare elements never raise a floating point warning.

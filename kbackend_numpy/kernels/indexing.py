@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from kbackend.engine.interface import Kernel
+from kbackend.engine.program import Prepared, Spec
+from kbackend_numpy.kernels.buffering import short_buffer
 
 Array = np.ndarray[Any, Any]
 Ints = tuple[int, ...]
@@ -99,4 +101,99 @@ def _combine(rows: Array, values: Array, places: Array, mode: str) -> None:
     _COMBINE[mode].at(rows.reshape(-1), places, values.reshape(-1))
 
 
-KERNELS: dict[str, Kernel] = {"gather": Kernel(gather), "scatter": Kernel(scatter)}
+# ----- into memory that is there already -----
+
+
+def _leading(x: Spec, indices: tuple[Spec, ...], axes: Ints) -> bool:
+    """Whether the indexed dimensions come first, so that they are one dimension of rows."""
+    alike = all(i.shape == indices[0].shape for i in indices)
+    return alike and axes == tuple(range(len(axes))) and x.size > 0 and indices[0].size > 0
+
+
+def _fill_places(
+    x: Array, indices: tuple[Array, ...], axes: Ints, places: Array, index: Array
+) -> None:
+    """Positions in the flattened block of the indexed dimensions into `places`.
+
+    Raises:
+        IndexError: an index is out of range.
+    """
+    fault = _fault(x, indices, axes)
+    if fault is not None:
+        raise fault
+    for number, (given, axis) in enumerate(zip(indices, axes, strict=True)):
+        at = index if number else places
+        np.copyto(at, given, casting="unsafe")
+        if at.min() < 0:
+            np.remainder(at, np.intp(x.shape[axis]), out=at)
+        if number:
+            np.multiply(places, np.intp(x.shape[axis]), out=places)
+            np.add(places, index, out=places)
+
+
+def _room(indices: tuple[Spec, ...]) -> tuple[Spec, Spec]:
+    """Scratch for places, and for an index that comes after the first."""
+    shape = indices[0].shape
+    return Spec(shape, "int64"), Spec(shape if len(indices) > 1 else (0,), "int64")
+
+
+def _prepare_gather(
+    inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], axes: Ints
+) -> Prepared | None:
+    x, *indices = inputs
+    if not _leading(x, tuple(indices), axes) or not x.contiguous:
+        return None
+    k = len(axes)
+    rows, width, count = prod(x.shape[:k]), x.shape[k:], indices[0].size
+
+    def run(out: Array, x: Array, *rest: Array) -> None:
+        given, (places, index) = rest[:k], rest[k:]
+        _fill_places(x, given, axes, places, index)
+        # Places are within bounds: other modes than this would check them in memory of their own.
+        flat = x.reshape(rows, *width)
+        flat.take(places.reshape(-1), axis=0, out=out.reshape(count, *width), mode="clip")
+
+    return Prepared(run, _room(tuple(indices)))
+
+
+def _prepare_scatter(
+    inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], axes: Ints, mode: str
+) -> Prepared | None:
+    x, updates, *indices = inputs
+    if not _leading(x, tuple(indices), axes) or (mode != "set" and x.dtype in _LOW_PRECISION):
+        return None
+    k = len(axes)
+    rows, width, count = prod(x.shape[:k]), prod(x.shape[k:]), indices[0].size
+    each = mode != "set" and width != 1
+    line = np.arange(width)
+
+    def run(out: Array, x: Array, updates: Array, *rest: Array) -> None:
+        given, (places, index, elements, values) = rest[:k], rest[k:]
+        _fill_places(x, given, axes, places, index)
+        if not np.may_share_memory(out, x):
+            np.copyto(out, x)
+        if values.size:
+            np.copyto(values, updates)
+            updates = values
+        at, updates = places.reshape(-1), updates.reshape(count, width)
+        if mode == "set":
+            out.reshape(rows, width)[at] = updates
+            return
+        if each:
+            np.multiply(at, np.intp(width), out=at)
+            np.add(at[:, None], line, out=elements)
+            at = elements.reshape(-1)
+        _COMBINE[mode].at(out.reshape(-1), at, updates.reshape(-1))
+
+    scratch = (
+        *_room(tuple(indices)),
+        Spec((count, width) if each else (0,), "int64"),
+        Spec((0,) if updates.contiguous else updates.shape, updates.dtype),
+    )
+    return Prepared(short_buffer(run), scratch, ((0, 0),) if x.contiguous else ())
+
+
+KERNELS: dict[str, Kernel] = {
+    "gather": Kernel(gather, prepare=_prepare_gather),
+    "scatter": Kernel(scatter, prepare=_prepare_scatter),
+}

@@ -1,4 +1,4 @@
-"""Top-k without a full sort."""
+"""Top-k without a full sort, and sorting in place."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from kbackend.base.dtypes import numpy_dtype
+from kbackend.engine.array_module.reduce import NARROW
 from kbackend.engine.array_module.sort import kernels
 from kbackend.engine.interface import Kernel
+from kbackend.engine.program import Prepared, Spec
 
 Array = np.ndarray[Any, Any]
 
-_by_sorting = kernels(np)["top_k"].fn
+_SHARED = kernels(np)
+_by_sorting = _SHARED["top_k"].fn
 
 
 def top_k(x: Array, k: int) -> tuple[Array, Array]:
@@ -36,4 +40,22 @@ def top_k(x: Array, k: int) -> tuple[Array, Array]:
     return _by_sorting(x, k=k)  # type: ignore[no-any-return]
 
 
-KERNELS: dict[str, Kernel] = {"top_k": Kernel(top_k)}
+def _prepare_sort(
+    inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], axis: int
+) -> Prepared | None:
+    x = inputs[0]
+    if numpy_dtype(x.dtype) in NARROW:
+        return None
+
+    def run(out: Array, x: Array) -> None:
+        if not np.may_share_memory(out, x):
+            np.copyto(out, x)
+        out.sort(axis=axis)
+
+    return Prepared(run, overwrites=((0, 0),) if x.contiguous else ())
+
+
+KERNELS: dict[str, Kernel] = {
+    "top_k": Kernel(top_k),
+    "sort": Kernel(_SHARED["sort"].fn, prepare=_prepare_sort),
+}
