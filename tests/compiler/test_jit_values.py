@@ -189,6 +189,16 @@ def test_numbers_are_arguments():
     assert count(fn) == 3
 
 
+@pytest.mark.parametrize("dtype", ["float16", "int8", "int32", "float32", "float64"])
+def test_numbers_become_int32_and_floatx(dtype):
+    """They are no weak numbers any more, as the guide says, unless they are static."""
+    x = t(2, dtype=dtype)
+    plain, static = k.jit(lambda x, n: x * n), k.jit(lambda x, n: x * n, static_argnums=1)
+    for n in (2, 2.5):
+        assert plain(x, n).dtype == (x * ops.convert_to_tensor(n)).dtype
+        assert_same(static(x, n), x * n)
+
+
 def test_arrays_of_other_kinds_are_arguments():
     compiled = k.jit(lambda x, y: x + y)
     wanted = [0.0, 2.0]
