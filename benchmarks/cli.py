@@ -36,12 +36,13 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 
 
 def _output(results: Results, parsed: argparse.Namespace, screen: Console, command: str) -> None:
+    if parsed.out:
+        results.save(parsed.out / "results.json")
     console.show(results, screen)
     if parsed.write:
         markdown.write(parsed.write, results, command)
         screen.print(f"written into {parsed.write}", highlight=False)
     if parsed.out:
-        results.save(parsed.out / "results.json")
         try:
             figures = plots.save(results, parsed.out)
         except ModuleNotFoundError as error:
@@ -62,6 +63,9 @@ def _run(arguments: list[str], screen: Console) -> int:
     unknown = [name for name in chosen.groups if name not in GROUPS]
     if unknown:
         parser.error(f"no such group: {', '.join(unknown)}. There are: {', '.join(GROUPS)}")
+    if parsed.write:
+        # Before the run, not after it, is the time to say that the page can't take it.
+        markdown.split(parsed.write)
     begin = time.monotonic()
 
     def say(text: str) -> None:

@@ -38,13 +38,11 @@ def section(results: Results, command: str) -> str:
     return "\n".join(lines)
 
 
-def write(path: pathlib.Path, results: Results, command: str) -> None:
-    """Replaces what stands between the markers of a page.
+def split(path: pathlib.Path) -> tuple[str, str]:
+    """What stands before and after the place for the tables in a page.
 
     Args:
         path: a Markdown file with both markers.
-        results: the run.
-        command: the command that made it.
 
     Raises:
         ValueError: the page has no such markers.
@@ -57,6 +55,17 @@ def write(path: pathlib.Path, results: Results, command: str) -> None:
             f"[benchmarks] {path} has no place for the tables. Put these two lines into it:\n"
             f"{BEGIN}\n{END}"
         )
-    path.write_text(
-        f"{head}{BEGIN}\n\n{section(results, command)}\n\n{END}{tail}", encoding="utf-8"
-    )
+    return head, tail
+
+
+def write(path: pathlib.Path, results: Results, command: str) -> None:
+    """Replaces what stands between the markers of a page.
+
+    Args:
+        path: a Markdown file with both markers.
+        results: the run.
+        command: the command that made it.
+    """
+    head, tail = split(path)
+    text = f"{head}{BEGIN}\n\n{section(results, command)}\n\n{END}{tail}"
+    path.write_text(text, encoding="utf-8")

@@ -45,6 +45,8 @@ def test_unknown_names_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "mxnet" in capsys.readouterr().err
     assert cli.main(["--models", "alexnet"]) == 1
     assert "small, mlp" in capsys.readouterr().err
+    assert cli.main(["--write", "/no/such/page.md"]) == 1
+    assert "page.md" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["--only", "macro,mini"])
     assert "mini" in capsys.readouterr().err
