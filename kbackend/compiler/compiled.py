@@ -75,6 +75,10 @@ class Compiled:
 
     def _compile(self, key: Any, args: Sequence[Any], engine: Any) -> Executable:
         with _tracing:
+            for made in self._known.get(key) or ():
+                # Another thread has compiled it while this one waited.
+                if made.fits():
+                    return made
             executable = Executable(trace(self.fn, args, self.name), engine)
             known = self._known.setdefault(key, [])
             if known is not None:

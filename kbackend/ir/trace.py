@@ -141,6 +141,7 @@ class Tracer(Symbolic):
     # ----- what would need a value -----
 
     def _no_value(self, what: str) -> TraceError:
+        live_trace()
         return TraceError(
             f"{what} needs the value of a tensor, which is not known while a function is "
             f"compiled. Received: {self!r}. Use ops.where, ops.cond or ops.while_loop in place of "

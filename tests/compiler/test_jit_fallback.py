@@ -305,6 +305,18 @@ def test_a_tensor_of_an_earlier_trace():
         fn(X, True)
 
 
+def test_losses_of_a_compiled_call():
+    """Layers keep the losses of their last call: compiled, these must be returned."""
+    model = k.Sequential([k.Input((3,)), k.layers.Dense(2, activity_regularizer="l2")])
+    compiled = k.jit(lambda x: (model(x), model.losses))
+    x = ops.ones((2, 3))
+    _, (found,) = compiled(x)
+    with pytest.raises(TraceError, match="Return it from the function"):
+        float(model.losses[0])
+    model(x)
+    np.testing.assert_allclose(float(found), float(model.losses[0]), rtol=1e-6)
+
+
 def test_compile_says_nothing_when_told_to_run_eagerly():
     class Net(k.Model):
         def __init__(self):

@@ -1,6 +1,7 @@
 """jit: compiled functions and models that are used by several threads at once."""
 
 import threading
+import time
 
 import numpy as np
 
@@ -55,6 +56,19 @@ def test_first_calls_at_once():
     together(work)
     # One per shape.
     assert len(compiled.compiled.executables()) == 7
+
+
+def test_threads_that_wait_do_not_compile_again():
+    traced = []
+
+    @k.jit
+    def fn(x):
+        traced.append(1)
+        time.sleep(0.02)  # lets the others arrive
+        return x * 2
+
+    together(lambda n: np.testing.assert_array_equal(np.asarray(fn(np.float32(n))), 2 * n))
+    assert len(traced) == len(fn.compiled.executables()) == 1
 
 
 def test_counting_loses_nothing():
