@@ -15,9 +15,9 @@ from .peers.base import Peer
 from .processes import CallError, Process
 from .records import Record, Results
 
-# OpenBLAS and OpenMP keep threads spinning for some ten milliseconds after their last work; the
+# OpenBLAS and OpenMP keep threads spinning for up to 25 ms after their last work; the
 # next peer shall not pay for them.
-SETTLE_SECONDS = 0.05
+SETTLE_SECONDS = 0.03
 
 
 class Bench:

@@ -70,7 +70,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, groups: list[str]) -> Non
     add("--only", type=_words, default=[], metavar="GROUPS", help=f"of {', '.join(groups)}")
     add("--models", type=_words, default=[], help="of the macro and memory groups")
     add("--peers", type=_words, default=[], help="as in kbackend,keras-jax,torch")
-    add("--repeats", type=_positive, help="repetitions (7, or 3 with --quick)")
+    add("--repeats", type=_positive, help="repetitions (7, or 2 with --quick)")
     add("--threads", type=_positive, help="cores and threads that each peer may use")
     add(
         "--python",
@@ -90,7 +90,7 @@ def from_arguments(parsed: argparse.Namespace) -> Options:
         groups=parsed.only,
         models=parsed.models,
         peers=parsed.peers,
-        repeats=parsed.repeats or (3 if parsed.quick else 7),
+        repeats=parsed.repeats or (2 if parsed.quick else 7),
         threads=parsed.threads,
         pythons=[*inherited, *parsed.python],
         quick=parsed.quick,

@@ -89,7 +89,7 @@ def test_interpreters_are_read_from_options_and_environment(
     monkeypatch.setenv(options.PYTHON_VARIABLE, "jax=/a,/b")
     parsed = options.from_arguments(parser.parse_args(["--python", "torch=/c", "--quick"]))
     assert parsed.pythons == [("jax", "/a"), ("", "/b"), ("torch", "/c")]
-    assert parsed.repeats == 3
+    assert parsed.repeats == 2
     with pytest.raises(SystemExit):
         parser.parse_args(["--repeats", "0"])
 
