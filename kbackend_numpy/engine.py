@@ -9,8 +9,8 @@ import numpy as np
 
 from kbackend.base import dtypes
 from kbackend.engine.interface import Engine
-from kbackend.engine.program import Prepared, Program, Runner, Spec
-from kbackend_numpy import region, structured
+from kbackend.engine.program import Cut, Prepared, Program, Runner, Spec
+from kbackend_numpy import batch_parts, region, structured
 from kbackend_numpy.kernels.elementwise import COMPOSITES, NAMES
 from kbackend_numpy.replay import Replay
 from kbackend_numpy.table import composites, table
@@ -72,11 +72,17 @@ class NumpyEngine(Engine):
         """The kernel of a step for given shapes; see `Engine.prepare`."""
         if name == "region":
             return region.prepare(params["region"], inputs)
+        if name == "parts":
+            return batch_parts.prepare(inputs, outputs, params)
         if name in structured.NAMES:
             return structured.prepare(name, inputs, outputs, params)
         if name == "copy":
             return region.prepare_op(name, inputs, outputs, params)
         return super().prepare(name, inputs, outputs, params)
+
+    def parts(self, cut: Cut) -> int:
+        """See `Engine.parts`: one for each thread, if the step is worth it."""
+        return batch_parts.count(cut)
 
     def compile(self, program: Program) -> Runner:
         """The program as calls bound to planned memory."""

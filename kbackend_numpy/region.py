@@ -17,7 +17,7 @@ from kbackend_numpy import threads
 from kbackend_numpy.kernels.elementwise import OUT, TEMPORARY, Call, Slot, emit
 
 # Elements of a block: a handful of float32 arrays of this size fit in a level 2 cache.
-_BLOCK = 1 << 15
+_BLOCK = 1 << 17
 # Nanoseconds per element and operation, roughly.
 _PER_ELEMENT = 0.35
 

@@ -27,10 +27,11 @@ class PreparedControl(Prepared):
         bind: makes `run` for one replay: the programs inside have memory of their own.
     """
 
-    bind: Callable[[Engine], Run] = lambda engine: _unbound
+    bind: Callable[[Engine], Run] = lambda engine: unbound
 
 
-def _unbound(*arrays: Any) -> None:
+def unbound(*arrays: Any) -> None:
+    """What stands for `run` before `bind` has made it."""
     raise RuntimeError("A step with programs inside must be bound before it is run.")
 
 
@@ -44,7 +45,8 @@ def prepare(
 NAMES = frozenset(("switch", "while", "scan"))
 
 
-def _plain(spec: Spec) -> Spec:
+def plain(spec: Spec) -> Spec:
+    """The spec of a contiguous array like it."""
     return Spec(spec.shape, spec.dtype)
 
 
@@ -58,7 +60,7 @@ class _Gathered:
 
     def __init__(self, specs: Sequence[Spec]) -> None:
         self.apart = [i for i, spec in enumerate(specs) if not spec.contiguous]
-        self.scratch = tuple([_plain(specs[i]) for i in self.apart])
+        self.scratch = tuple([plain(specs[i]) for i in self.apart])
 
     def __call__(self, arrays: Sequence[Any], scratch: Sequence[Any]) -> list[Any]:
         """The arrays, each contiguous."""
@@ -90,7 +92,7 @@ def _switch(
         return run
 
     work = max(map(_work, branches))
-    return PreparedControl(_unbound, gathered.scratch, work=work, bind=bind)
+    return PreparedControl(unbound, gathered.scratch, work=work, bind=bind)
 
 
 # ----- while -----
@@ -105,7 +107,7 @@ def _while(
     gathered = _Gathered(inputs)
     end = count + len(inputs)
     # The answer of the condition, the other place of each carry, and what is gathered.
-    scratch = (Spec((), "bool"), *map(_plain, outputs), *gathered.scratch)
+    scratch = (Spec((), "bool"), *map(plain, outputs), *gathered.scratch)
 
     def bind(engine: Engine) -> Run:
         condition: Any = engine.compile(params["condition"])
@@ -133,7 +135,7 @@ def _while(
 
     # How many steps there will be isn't known.
     work = _work(params["condition"]) + _work(params["body"])
-    return PreparedControl(_unbound, scratch, work=work, bind=bind)
+    return PreparedControl(unbound, scratch, work=work, bind=bind)
 
 
 # ----- scan -----
@@ -164,7 +166,7 @@ def _scan(
         if far
     ]
     # The other place of each carry, rows that lie apart, and what is gathered.
-    scratch = (*map(_plain, outputs[:carries]), *buffers, *gathered.scratch)
+    scratch = (*map(plain, outputs[:carries]), *buffers, *gathered.scratch)
     end = count + len(inputs)
     order = range(length - 1, -1, -1) if params["reverse"] else range(length)
 
@@ -197,7 +199,7 @@ def _scan(
         return run
 
     work = length * _work(params["body"])
-    return PreparedControl(_unbound, scratch, work=work, bind=bind)
+    return PreparedControl(unbound, scratch, work=work, bind=bind)
 
 
 _STEPS = {"switch": _switch, "while": _while, "scan": _scan}

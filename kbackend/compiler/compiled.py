@@ -35,11 +35,13 @@ class Compiled:
     Args:
         fn: a function of structures of tensors; whatever else is in them is static.
         name: what it is called in messages.
+        batched: whether the tensors among the arguments are data, a row for each sample.
     """
 
-    def __init__(self, fn: Callable[..., Any], name: str) -> None:
+    def __init__(self, fn: Callable[..., Any], name: str, batched: bool = False) -> None:
         self.fn = fn
         self.name = name
+        self._batched = batched
         # signature -> executables, which differ in what was trainable; `None` where it runs eagerly
         self._known: OrderedDict[Any, list[Executable] | None] = OrderedDict()
         self._warned = False
@@ -65,7 +67,7 @@ class Compiled:
             # A model is being put together.
             return self.fn(*args)
         try:
-            executable = self._compile(key, args, engine)
+            executable = self._compile(key, args, arrays, engine)
         except Exception as error:
             # If it fails eagerly, too, that error is the one to show.
             result = self._eagerly(args, error)
@@ -73,13 +75,16 @@ class Compiled:
             return result
         return executable(arrays)
 
-    def _compile(self, key: Any, args: Sequence[Any], engine: Any) -> Executable:
+    def _compile(
+        self, key: Any, args: Sequence[Any], arrays: Sequence[Any], engine: Any
+    ) -> Executable:
         with _tracing:
             for made in self._known.get(key) or ():
                 # Another thread has compiled it while this one waited.
                 if made.fits():
                     return made
-            executable = Executable(trace(self.fn, args, self.name), engine)
+            traced = trace(self.fn, args, self.name)
+            executable = Executable(traced, engine, len(arrays) if self._batched else 0)
             known = self._known.setdefault(key, [])
             if known is not None:
                 known.append(executable)

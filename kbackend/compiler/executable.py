@@ -21,13 +21,14 @@ class Executable:
     Args:
         traced: the function.
         engine: where it runs.
+        batch: how many of its first inputs are data with a common first dimension.
 
     Attributes:
         program: the planned program, with its arena's size.
         flags: whether each variable was trainable when the function was traced.
     """
 
-    def __init__(self, traced: Traced, engine: Engine) -> None:
+    def __init__(self, traced: Traced, engine: Engine, batch: int = 0) -> None:
         self.engine = engine
         self.graph = traced.graph
         assigned = {id(variable) for variable in traced.assigned}
@@ -42,7 +43,7 @@ class Executable:
         count = len(graph.outputs) - len(traced.assigned)
         updates = [(position[id(v)], count + i) for i, v in enumerate(traced.assigned)]
         self._assigned = traced.assigned
-        self.program: Program = compile_graph(graph, engine, updates)
+        self.program: Program = compile_graph(graph, engine, updates, batch)
         self._run = engine.compile(self.program)
         self._pack = _packer(traced.structure, engine)
         self.flags = self._trainable()

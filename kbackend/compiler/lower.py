@@ -92,7 +92,7 @@ def _lower(draft: Draft, eqn: Eqn, numbers: dict[Var, int], inputs: list[int]) -
 
 
 # Equations with graphs inside become steps with programs inside.
-STRUCTURED = frozenset(("switch", "while", "scan"))
+STRUCTURED = frozenset(("switch", "while", "scan", "parts"))
 
 
 def lower_inner(value: Any, engine: Engine) -> Any:

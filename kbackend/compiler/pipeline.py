@@ -17,6 +17,7 @@ from kbackend.compiler.passes.licm import licm
 from kbackend.compiler.passes.reassociate import reassociate
 from kbackend.compiler.passes.remat import remat
 from kbackend.compiler.passes.schedule import schedule
+from kbackend.compiler.passes.split import split
 from kbackend.core.composite import Composite
 from kbackend.engine.interface import Engine
 from kbackend.engine.program import Program
@@ -35,8 +36,13 @@ class Pass(NamedTuple):
     run: Callable[[Graph], Graph]
 
 
-def passes(engine: Engine) -> list[Pass]:
-    """The passes for an engine, in their order."""
+def passes(engine: Engine, batch: int = 0) -> list[Pass]:
+    """The passes for an engine, in their order.
+
+    Args:
+        engine: where the program will run.
+        batch: how many of the graph's first inputs are data with a common first dimension.
+    """
 
     def keep(eqn: Eqn) -> bool:
         return isinstance(eqn.op, Composite) and engine.takes_composite(
@@ -54,6 +60,7 @@ def passes(engine: Engine) -> list[Pass]:
         Pass("licm", licm),
         Pass("cse", cse),
         Pass("dce", dce),
+        Pass("split", lambda graph: split(graph, batch, engine.parts)),
         Pass("remat", lambda graph: remat(graph, fusible)),
         Pass("bias", lambda graph: bias(graph, engine)),
         Pass("fuse", lambda graph: fuse(graph, fusible)),
@@ -70,13 +77,15 @@ def stages(graph: Graph, engine: Engine) -> list[tuple[str, Graph]]:
     return found
 
 
-def optimize(graph: Graph, engine: Engine) -> Graph:
-    """The graph after all passes."""
-    for one in passes(engine):
+def optimize(graph: Graph, engine: Engine, batch: int = 0) -> Graph:
+    """The graph after all passes; see `passes`."""
+    for one in passes(engine, batch):
         graph = one.run(graph)
     return graph
 
 
-def compile_graph(graph: Graph, engine: Engine, updates: Sequence[tuple[int, int]] = ()) -> Program:
-    """The planned program of a traced graph; see `lower`."""
-    return lower(optimize(graph, engine), engine, updates)
+def compile_graph(
+    graph: Graph, engine: Engine, updates: Sequence[tuple[int, int]] = (), batch: int = 0
+) -> Program:
+    """The planned program of a traced graph; see `passes` and `lower`."""
+    return lower(optimize(graph, engine, batch), engine, updates)

@@ -14,7 +14,7 @@ import numpy as np
 
 from kbackend.base.errors import EngineError
 from kbackend.engine.interpreter import Interpreter
-from kbackend.engine.program import Prepared, Program, Runner, Spec
+from kbackend.engine.program import Cut, Prepared, Program, Runner, Spec
 
 KernelFn = Callable[..., Any]
 # (specs of the inputs, specs of the outputs, **parameters) -> a kernel, or None where it has none
@@ -119,6 +119,14 @@ class Engine:
     def owns(self, value: Any) -> bool:
         """Whether `value` is an array of the kind that this engine computes on."""
         return False
+
+    def parts(self, cut: Cut) -> int:
+        """In how many parts a step should cut its batch; 1: it stays whole.
+
+        Args:
+            cut: what would be done in parts.
+        """
+        return 1
 
     def takes_composite(self, name: str, dtype: str) -> bool:
         """Whether there is a kernel for a composite whose first argument has that dtype."""

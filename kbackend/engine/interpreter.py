@@ -159,9 +159,43 @@ def _scan(engine: Engine, step: Step) -> Fn:
     return run
 
 
+def _parts(engine: Engine, step: Step) -> Fn:
+    body = engine.compile(step.params["body"])
+    count, cuts, joins = (step.params[key] for key in ("count", "cuts", "joins"))
+    slice_, concatenate = engine.kernels["slice"], engine.kernels["concatenate"]
+    add = engine.kernels["add"]
+
+    def piece(x: Any, axis: int, part: int) -> Any:
+        if axis < 0:
+            return x
+        size = x.shape[axis] // count
+        starts, stops = [0] * len(x.shape), list(x.shape)
+        starts[axis], stops[axis] = part * size, (part + 1) * size
+        return slice_(x, starts=tuple(starts), stops=tuple(stops), steps=(1,) * len(x.shape))
+
+    def run(*operands: Any) -> tuple[Any, ...]:
+        rows = [
+            body([piece(x, axis, part) for x, axis in zip(operands, cuts, strict=True)])[0]
+            for part in range(count)
+        ]
+        results = []
+        for axis, outs in zip(joins, zip(*rows, strict=True), strict=True):
+            joined = outs[0]
+            if axis >= 0:
+                joined = concatenate(*outs, axis=axis)
+            else:
+                for out in outs[1:]:
+                    joined = add(joined, out)
+            results.append(joined)
+        return tuple(results)
+
+    return run
+
+
 # Steps with programs inside, as functions of arrays.
 STRUCTURED: dict[str, Callable[[Engine, Step], Fn]] = {
     "switch": _switch,
     "while": _while,
     "scan": _scan,
+    "parts": _parts,
 }

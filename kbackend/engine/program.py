@@ -82,7 +82,7 @@ class Step:
 
     Attributes:
         name: key in the engine's table of primitives or composites, or one of the structured steps
-            "region", "switch", "while" and "scan".
+            "region", "switch", "while", "scan" and "parts".
         inputs: values.
         outputs: values.
         params: parameters of the kernel; for structured steps the programs inside.
@@ -98,6 +98,24 @@ class Step:
     source: str = ""
     prepared: Prepared | None = None
     scratch: Ints = ()
+
+
+class Cut(NamedTuple):
+    """What can be done part by part of a batch.
+
+    Attributes:
+        rows: size of the batch.
+        flops: floating point operations, of all parts together.
+        moved: bytes that they read and write.
+        shared: bytes that each part reads whole, or makes a summand of.
+        loops: whether there are loops among it.
+    """
+
+    rows: int
+    flops: int
+    moved: int
+    shared: int
+    loops: bool
 
 
 class Node(NamedTuple):

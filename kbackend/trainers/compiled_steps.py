@@ -30,7 +30,7 @@ class CompiledSteps:
                 model._clear_losses()
                 return outcome
 
-            found = self._steps[name] = Compiled(run, f"{model.name}.{name}")
+            found = self._steps[name] = Compiled(run, f"{model.name}.{name}", batched=True)
         return found
 
     def clear(self) -> None:

@@ -25,7 +25,7 @@ Ints = tuple[int, ...]
 
 # Bytes of one block: a few of them fit in a level 2 cache of 1 MB or more, and a pass over one
 # takes long enough to be worth its call.
-BLOCK = 1 << 18
+BLOCK = 1 << 20
 
 _WIDE = ("float32", "float64")
 

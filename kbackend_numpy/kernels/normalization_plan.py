@@ -17,7 +17,7 @@ Array = Any
 Ints = tuple[int, ...]
 
 # Bytes of one block: three or four of them fit in a level 2 cache of 1 MB or more.
-_BLOCK = 1 << 18
+_BLOCK = 1 << 20
 # Short rows are joined until they have at least this many elements, where that comes out even.
 _WIDTH = 2048
 # Nanoseconds of work from which on threads share it: blocks end often, and wait for each other.
