@@ -49,7 +49,8 @@ class Prepared:
         scratch: arrays that it needs while it runs.
         overwrites: pairs (input, output) of positions: that output may be the very memory of that
             input, if nothing else needs the input any more. Both have one shape and dtype.
-        work: nanoseconds that it takes on one thread, roughly, if it can use several; 0 if not.
+        work: nanoseconds that it takes on one thread, roughly, if it is worth that the program
+            takes all cores for it; else 0.
     """
 
     run: Callable[..., None]

@@ -11,6 +11,7 @@ import numpy as np
 
 from kbackend.base import flags, tree
 from kbackend.callbacks.callback_list import CallbackList
+from kbackend.compiler.compiled import Compiled
 from kbackend.core.convert import to_tensor
 from kbackend.core.tensor import Tensor, tensor
 from kbackend.state.seed import make_default_seed
@@ -24,19 +25,20 @@ from kbackend.trainers.data import (
 )
 
 
-def to_device(batch: Any, fresh: bool = False) -> Any:
+def to_device(batch: Any, fresh: bool = False, shared: bool = False) -> Any:
     """A host batch as tensors on the current engine.
 
     Args:
         batch: tuple of arrays, or of structures of arrays.
         fresh: whether arrays that are no views were made for this batch, and may be kept.
+        shared: whether the tensors may have the memory of the arrays, since nobody keeps them.
     """
 
     def convert(leaf: Any) -> Any:
         if leaf.__class__ is np.ndarray:
             if leaf.dtype.kind in "OUS":
                 return leaf
-            return tensor(leaf, copy=not fresh or leaf.base is not None)
+            return tensor(leaf, copy=not (shared or fresh and leaf.base is None))
         return leaf if leaf is None or leaf.__class__ is Tensor else to_tensor(leaf)
 
     return tuple(
@@ -283,10 +285,11 @@ def evaluate(
     try:
         pending, stride = 0, model.steps_per_execution
         test = model.step("test_step")
+        compiled = isinstance(test, Compiled)
         for step, batch in passes.epoch():
             if pending == 0:
                 hooks.on_test_batch_begin(step)
-            logs = _check_logs(test(to_device(batch)))
+            logs = _check_logs(test(to_device(batch, shared=compiled)))
             pending = (pending + 1) % stride
             if pending == 0:
                 hooks.on_test_batch_end(step, logs)
@@ -320,10 +323,11 @@ def predict(
     try:
         pending, stride = 0, model.steps_per_execution
         forward = model.step("predict_step")
+        compiled = isinstance(forward, Compiled)
         for step, batch in passes.epoch():
             if pending == 0:
                 hooks.on_predict_batch_begin(step)
-            out = forward(to_device(batch))
+            out = forward(to_device(batch, shared=compiled))
             outputs.append(tree.map_structure(np.asarray, out))
             pending = (pending + 1) % stride
             if pending == 0:

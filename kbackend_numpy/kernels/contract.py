@@ -287,7 +287,8 @@ def _prepare(
     cut = _cut(form, parts) if parts > 1 and work >= threads.WORTH_SPLITTING else None
     if cut is None:
         return Prepared(_serial(form), scratch)
-    return Prepared(_parallel(form, cut, parts), scratch, work=work)
+    # No reason to take the cores: where BLAS has them, it splits products better than the pool.
+    return Prepared(_parallel(form, cut, parts), scratch)
 
 
 KERNELS: dict[str, Kernel] = {"dot": Kernel(shared.kernels(np)["dot"].fn, prepare=_prepare)}
