@@ -68,8 +68,8 @@ class EnginePeer(Peer):
         programs = [each.program for each in net._steps.of(net, "train_step").executables()]
         if not programs:
             return None
-        largest = max(programs, key=lambda program: program.arena)
-        return {"planned": largest.arena, "planned, nothing shared": largest.naive}
+        largest = max(programs, key=lambda program: program.planned)
+        return {"planned": largest.planned, "planned, nothing shared": largest.unshared}
 
     def threads(self) -> str:
         """Threads of the pools that `threadpoolctl` finds, where it is installed."""

@@ -6,7 +6,7 @@ arena, an input, a constant, or an output. Values that are views of others share
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
@@ -183,6 +183,25 @@ class Program:
     arena: int
     naive: int = 0
     name: str = "program"
+
+    @property
+    def planned(self) -> int:
+        """Bytes of this arena and of those of the programs inside, each as often as it may run
+        side by side."""
+        return self.arena + sum(times * inner.planned for inner, times in self._inner())
+
+    @property
+    def unshared(self) -> int:
+        """What `planned` would be if no two values shared memory."""
+        return self.naive + sum(times * inner.unshared for inner, times in self._inner())
+
+    def _inner(self) -> Iterator[tuple[Program, int]]:
+        for step in self.steps:
+            times = step.params.get("count", 1) if step.name == "parts" else 1
+            for value in step.params.values():
+                for item in value if isinstance(value, tuple) else (value,):
+                    if isinstance(item, Program):
+                        yield item, times
 
 
 # What `Engine.compile` returns: from the arrays of the inputs to those of the outputs, and to the

@@ -23,8 +23,8 @@ from kbackend_numpy import threads
 Array = Any
 Ints = tuple[int, ...]
 
-# Bytes of one block: a few of them fit in a level 2 cache of 1 MB or more, and a pass over one
-# takes long enough to be worth its call.
+# Bytes of one block. On one thread, blocks that fit in a level 2 cache several times would be best;
+# beside other threads each call has to wait for the interpreter's lock, and must be worth it.
 BLOCK = 1 << 20
 
 _WIDE = ("float32", "float64")

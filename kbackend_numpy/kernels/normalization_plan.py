@@ -10,14 +10,13 @@ import numpy as np
 
 from kbackend.engine.program import Spec
 from kbackend_numpy import threads
+from kbackend_numpy.kernels.blocks import BLOCK
 from kbackend_numpy.kernels.buffering import short_buffer
 from kbackend_numpy.kernels.parts import run_parts
 
 Array = Any
 Ints = tuple[int, ...]
 
-# Bytes of one block: three or four of them fit in a level 2 cache of 1 MB or more.
-_BLOCK = 1 << 20
 # Short rows are joined until they have at least this many elements, where that comes out even.
 _WIDTH = 2048
 # Nanoseconds of work from which on threads share it: blocks end often, and wait for each other.
@@ -51,7 +50,7 @@ class Cut:
         work = cost * rows * columns
         large = work >= _LARGE
         self.work = work if large and threads.count() > 1 else 0.0
-        self.step = max(1, min(rows, _BLOCK // (columns * itemsize)))
+        self.step = max(1, min(rows, BLOCK // (columns * itemsize)))
         blocks = [(i, min(i + self.step, rows)) for i in range(0, rows, self.step)]
         cuts = threads.ranges(len(blocks), threads.count() if large else 1)
         self.parts = [blocks[first:stop] for first, stop in cuts]

@@ -252,6 +252,14 @@ def test_a_training_step_on_any_number_of_threads(make, count, monkeypatch):
         np.testing.assert_allclose(i, w, rtol=1e-4, atol=1e-6)
 
 
+def test_the_plan_counts_the_memory_of_parts():
+    traced, args = train(mlp())
+    program = compile_graph(traced.graph, Cutting(), (), len(args))
+    (body,) = [step.params["body"] for step in program.steps if step.name == "parts"]
+    assert program.planned == program.arena + 4 * body.arena
+    assert program.unshared == program.naive + 4 * body.naive > program.planned
+
+
 def test_pieces_that_lie_apart():
     def fn(x, t):
         y = lang.dot(t, x, ((0,), (1,)))

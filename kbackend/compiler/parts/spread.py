@@ -294,7 +294,8 @@ def _reshape(eqn: Eqn, forms: Forms, parts: int, zeros: Zeros) -> Spread | None:
     (form,) = forms
     if form == PARTIAL:
         return Spread((form,), (PARTIAL,))
-    before = prod(eqn.inputs[0].aval.shape[:form])  # type: ignore[type-var]
+    given: Any = eqn.inputs[0].aval.shape
+    before = prod(given[:form])
     shape: Any = eqn.outputs[0].aval.shape
     for axis, dim in enumerate(shape):
         if prod(shape[:axis]) == before and dim != 1:
@@ -418,7 +419,7 @@ def _scan(eqn: Eqn, forms: Forms, parts: int) -> Spread | None:
     return None
 
 
-_Rule = Callable[[Eqn, Forms, int, frozenset[Any]], Spread | None]
+_Rule = Callable[[Eqn, Forms, int, Zeros], Spread | None]
 _RULES: dict[str, _Rule] = {
     "argmax": _arg_extreme, "argmin": _arg_extreme, "dot": _dot, "reshape": _reshape,
     "transpose": _transpose, "broadcast_to": _broadcast_to, "pad": _pad, "slice": _slice,
