@@ -28,13 +28,13 @@ class NumpyEngine(Engine):
 
     def asarray(self, value: Any, dtype: str | None = None, copy: bool = True) -> Any:
         """`value` as an ndarray; see `Engine.asarray`."""
-        wanted = None if dtype is None else dtypes.numpy_dtype(dtype)
-        # What is beyond a dtype's range becomes infinite, as in kernels.
-        with np.errstate(over="ignore"):
-            if copy:
-                array = np.array(value, dtype=wanted)
-            else:
-                array = np.asarray(value, dtype=wanted)
+        if dtype is None:
+            array = np.array(value) if copy else np.asarray(value)
+        else:
+            wanted = dtypes.numpy_dtype(dtype)
+            # What is beyond a dtype's range becomes infinite, as in kernels.
+            with np.errstate(over="ignore"):
+                array = np.array(value, wanted) if copy else np.asarray(value, wanted)
         if array.dtype not in dtypes.DTYPE_NAMES:
             raise TypeError(
                 f"Can't make a tensor of values with the NumPy dtype {array.dtype}. "

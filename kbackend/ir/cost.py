@@ -12,7 +12,7 @@ from kbackend.ir.graph import Eqn, Graph, subgraphs
 from kbackend.ir.trace import body_graph
 
 # Primitives that on most engines only say how memory is read.
-_FREE = frozenset(("reshape", "transpose", "broadcast_to", "slice", "rev", "full"))
+_FREE = frozenset(("reshape", "transpose", "broadcast_to", "slice", "rev", "full", "barrier"))
 
 
 class Cost(NamedTuple):
@@ -50,11 +50,12 @@ def eqn_cost(eqn: Eqn) -> Cost:
     inner = [graph for _, graph in subgraphs(eqn)]
     if inner:
         costs = [graph_cost(graph) for graph in inner]
-        return max(costs).times(eqn.params.get("length", 1))
+        # Steps of a loop, or parts of a batch.
+        return max(costs).times(eqn.params.get("length") or eqn.params.get("count", 1))
     own = getattr(eqn.op, "graph", None)
     if own is not None:
         return Cost(graph_cost(own).flops, moved)
-    return Cost(_flops(eqn), 0 if eqn.op.name in _FREE else moved)
+    return Cost() if eqn.op.name in _FREE else Cost(_flops(eqn), moved)
 
 
 def _flops(eqn: Eqn) -> int:

@@ -159,6 +159,13 @@ def test_indices_that_count_the_rows_count_those_of_the_part():
     assert names(found) == ["parts"]
 
 
+def test_values_behind_barriers():
+    block = kbackend.remat(lambda x, w: ops.tanh(ops.tanh(x @ w)))
+    found = check(kbackend.grad(lambda x, w: ops.sum(block(x, w)), argnums=1), X, (6, 6))
+    (cut,) = [eqn for eqn in found.eqns if eqn.op.name == "parts"]
+    assert "barrier" in names(cut.params["body"])
+
+
 def test_a_recurrent_layer_with_its_states():
     layer = layers.LSTM(3)
     layer.build((None, 4, 2))

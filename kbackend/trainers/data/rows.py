@@ -21,9 +21,9 @@ _SUPPORTED = (
 
 def to_floatx(array: np.ndarray) -> np.ndarray:
     """`array`, with floating values cast to the configured float type; integers are kept."""
-    if array.dtype.kind != "f" or array.dtype.name == config.floatx():
+    if array.dtype.kind != "f":
         return array
-    return array.astype(dtypes.numpy_dtype(config.floatx()))
+    return array.astype(dtypes.numpy_dtype(config.floatx()), copy=False)
 
 
 class DenseRows:
