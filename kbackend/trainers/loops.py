@@ -75,6 +75,17 @@ def single_batch(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
     )
 
 
+def _on_host(out: Any, data: Any) -> Any:
+    """Outputs as NumPy arrays. What is handed through is copied: the data's owner may change it."""
+    given = [leaf.array for leaf in tree.iter_leaves(data) if leaf.__class__ is Tensor]
+
+    def convert(leaf: Any) -> Any:
+        through = leaf.__class__ is Tensor and any(leaf.array is array for array in given)
+        return np.array(leaf) if through else np.asarray(leaf)
+
+    return tree.map_structure(convert, out)
+
+
 def _verbosity(verbose: Any) -> int:
     if verbose == "auto":
         return 1
@@ -327,8 +338,9 @@ def predict(
         for step, batch in passes.epoch():
             if pending == 0:
                 hooks.on_predict_batch_begin(step)
-            out = forward(to_device(batch, shared=compiled))
-            outputs.append(tree.map_structure(np.asarray, out))
+            data = to_device(batch, shared=compiled)
+            out = forward(data)
+            outputs.append(_on_host(out, data))
             pending = (pending + 1) % stride
             if pending == 0:
                 hooks.on_predict_batch_end(step, {"outputs": out})
