@@ -116,7 +116,7 @@ def test_bench_says_when_it_is_not_installed(
 ) -> None:
     monkeypatch.setattr(cli, "FOLDERS", {})
     # Where the wheel is installed, the package is there.
-    monkeypatch.setitem(cli.COMMANDS, "bench", ("no_such_package.cli:main", ""))
+    monkeypatch.setitem(cli.DELEGATED, "bench", ("no_such_package.cli:main", ""))
     assert cli.main(["bench"]) == 1
     assert "[bench] needs the package 'no_such_package'" in capsys.readouterr().err
 
