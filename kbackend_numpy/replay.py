@@ -44,14 +44,9 @@ class Replay:
         # Moving value -> what to do with its new array: (arguments, position, how to view it)
         self._users: dict[int, list[tuple[list[Any], int, _View | None]]] = {}
         self._inputs = program.inputs
-        self._made = [i for i in program.outputs if program.places[i].base == i]
-        self._made = [
-            i
-            for i in dict.fromkeys(self._made)
-            if i not in program.inputs
-            and i not in program.constants
-            and i not in _returned(program)
-        ]
+        elsewhere = {*program.inputs, *program.constants, *_returned(program)}
+        # Outputs are handed out, so that each run writes them into memory of their own.
+        self._made = [i for i in dict.fromkeys(program.outputs) if i not in elsewhere]
         self._fixed: dict[int, Any] = dict(program.constants)
         for number, step in enumerate(program.steps):
             self._add(number, step)
