@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +35,22 @@ def same_weights(source: Any, target: Any) -> None:
     target.set_weights([np.asarray(w) for w in source.get_weights()])
 
 
+def _repeatable(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A result that two runs give, bit for bit.
+
+    Eager steps of Keras on JAX don't always repeat themselves: of 40 runs of a model with added
+    losses, about 10 differed from the others in the fourth digit of one value.
+    """
+    seen: set[bytes] = set()
+    while len(seen) < 10:
+        found = run()
+        content = pickle.dumps(found)
+        if content in seen:
+            return found
+        seen.add(content)
+    raise AssertionError("Ten runs of the reference gave ten results.")
+
+
 def assert_same(
     keras: Any,
     scenario: Callable[[Any, Callable[[Any], Any]], Any],
@@ -60,10 +77,14 @@ def assert_same(
         return model
 
     ours = flat(scenario(kbackend, start))
-    kept.clear()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs = flat(scenario(keras, start))
+
+    def run_keras() -> dict[str, Any]:
+        kept.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return flat(scenario(keras, start))
+
+    theirs = _repeatable(run_keras)
     assert list(ours) == list(theirs)
     for key, value in theirs.items():
         if value is None or isinstance(value, str):
