@@ -60,8 +60,8 @@ class Engine:
     # Primitives whose results can be views of their argument, given by offset and strides. Programs
     # for engines without them keep every value in memory of its own.
     views: ClassVar[frozenset[str]] = frozenset()
-    # Elementwise primitives, and composites that are as elementwise as they, that regions may hold.
-    # Without them every operation is a step.
+    # What regions may hold: elementwise primitives, composites that are as elementwise as they, and
+    # reductions (`kbackend.engine.program.REDUCTIONS`). Without them every operation is a step.
     fusible: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, table: Mapping[str, Kernel], composites: Mapping[str, Kernel]) -> None:

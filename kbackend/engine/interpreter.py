@@ -79,7 +79,10 @@ def _function(engine: Engine, step: Step) -> Fn:
 
 
 def region_function(engine: Engine, region: Region) -> Fn:
-    """A region as a function of arrays, which calls one kernel after the other."""
+    """A region as a function of arrays, which calls one kernel after the other.
+
+    Reductions need nothing more: where others take their results, they keep the dimensions.
+    """
     kernels = [
         (engine.kernels.get(n.name) or engine.composites[n.name].fn, n.inputs, dict(n.params))
         for n in region.nodes

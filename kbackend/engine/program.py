@@ -119,8 +119,12 @@ class Cut(NamedTuple):
     loops: bool
 
 
+# Primitives that are reductions inside a region; all other operations there are elementwise.
+REDUCTIONS = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod"))
+
+
 class Node(NamedTuple):
-    """One elementwise operation inside a region.
+    """One operation inside a region: elementwise, or a reduction.
 
     Attributes:
         name: primitive, or composite that is as elementwise as one.
@@ -134,17 +138,64 @@ class Node(NamedTuple):
     params: Mapping[str, Any]
     spec: Spec
 
+    @property
+    def reduces(self) -> bool:
+        """Whether it is a reduction."""
+        return self.name in REDUCTIONS
+
 
 @dataclass(frozen=True)
 class Region:
-    """Elementwise operations that are run together, so that what lies between stays in cache.
+    """Operations that are run together, so that what lies between them stays in cache.
+
+    All of them belong to one domain, the indices of an array of the shape `shape`. Its values are
+    of two kinds. *Whole* ones have one element for each index of the domain. *Kept* ones have one
+    for each index of the dimensions that are not reduced: the shape of the domain with 1 in place
+    of `axes` (`kept`). Where there are no reductions, all values are whole.
+
+    An elementwise node is whole or kept; the shape of its spec, which is that of the domain or
+    `kept`, says which. Its inputs broadcast to it; a kept node takes no whole values.
+
+    A reduction takes one whole value, which has the shape of the domain (no broadcasting), and
+    reduces it over `axes`: all reductions of a region over the same ones. Its parameters are those
+    of the primitive, `axes` and `keepdims`, its result is kept and of the argument's dtype. Its
+    spec has the shape of the primitive's result: with keepdims=False the axes are missing, while
+    the elements and their order are the same.
+
+    If `by_rows`, the axes are the last dimensions, and one worker may do a row after the other,
+    each from end to end. Then, and only then, other nodes may take kept values that come from
+    reductions. Such a reduction has keepdims=True, so that every value has the shape that its
+    users broadcast. In all other regions (sums over leading dimensions, totals) reductions are
+    outputs and nothing else, so each worker may reduce a share of the domain, and the shares'
+    results are combined at the end.
+
+    A reduction may take its elements in any order that does not change from run to run, nor with
+    the number of workers; float16 and bfloat16 accumulate in float32. NaN stays NaN. Sums and
+    products of nothing are 0 and 1.
 
     Attributes:
         inputs: specs of the inputs, which broadcast to `shape`.
         nodes: operations, each after those that it needs.
-        outputs: positions (as in `Node.inputs`) of the results.
-        shape: the shape of all outputs.
+        outputs: positions (as in `Node.inputs`) of the results: whole values and kept ones, in the
+            shapes of their nodes' specs.
+        shape: the domain.
         known: position -> value of those inputs that are literal scalars.
+        axes: dimensions of the domain that reductions reduce, in ascending order; () if there are
+            no reductions.
+
+    >>> x, row = Spec((2, 3), "float32"), Spec((2, 1), "float32")
+    >>> region = Region(
+    ...     inputs=(x,),
+    ...     nodes=(
+    ...         Node("reduce_max", (0,), {"axes": (1,), "keepdims": True}, row),
+    ...         Node("sub", (0, 1), {}, x),
+    ...     ),
+    ...     outputs=(2,),
+    ...     shape=(2, 3),
+    ...     axes=(1,),
+    ... )
+    >>> region.kept, region.by_rows
+    ((2, 1), True)
     """
 
     inputs: tuple[Spec, ...]
@@ -152,6 +203,22 @@ class Region:
     outputs: Ints
     shape: Ints
     known: Mapping[int, Any] = field(default_factory=dict)
+    axes: Ints = ()
+
+    @property
+    def kept(self) -> Ints:
+        """The shape of kept values inside the region."""
+        return tuple([1 if i in self.axes else dim for i, dim in enumerate(self.shape)])
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether the axes are the last dimensions, and not all."""
+        return trailing(self.axes, len(self.shape))
+
+
+def trailing(axes: Ints, rank: int) -> bool:
+    """Whether axes, in ascending order, are the last ones of `rank` dimensions, and not all."""
+    return 0 < len(axes) < rank and axes == tuple(range(rank - len(axes), rank))
 
 
 @dataclass(frozen=True)
