@@ -1,0 +1,1 @@
+"""Writing machine code: values and loops, functions of floats, fused regions."""

@@ -1,0 +1,65 @@
+"""The CPU that code is made for: its name, features and vector width."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import llvmlite.binding as llvm
+
+
+class Target(NamedTuple):
+    """What code is made for.
+
+    Attributes:
+        triple: architecture, vendor and system, as LLVM names them.
+        cpu: LLVM's name of the CPU.
+        features: its features, as LLVM writes them.
+        width: bytes in a vector register.
+        registers: how many of them there are.
+    """
+
+    triple: str
+    cpu: str
+    features: str
+    width: int
+    registers: int
+
+    def lanes(self, itemsize: int = 4) -> int:
+        """Elements of `itemsize` bytes in a vector."""
+        return self.width // itemsize
+
+
+def describe(triple: str, cpu: str, features: str) -> Target:
+    """The target of that name; vectors are as wide as its features allow."""
+    on = {word[1:] for word in features.split(",") if word.startswith("+")}
+    if {"avx512f", "avx512vl", "avx512dq", "avx512bw"} <= on:
+        return Target(triple, cpu, features, 64, 32)
+    if {"avx2", "fma"} <= on:
+        return Target(triple, cpu, features, 32, 16)
+    if triple.startswith(("aarch64", "arm64")):
+        return Target(triple, cpu, features, 16, 32)
+    return Target(triple, cpu, features, 16, 16)
+
+
+@cache
+def initialize() -> None:
+    """Makes LLVM ready to write code for this machine."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@cache
+def host() -> Target:
+    """This machine."""
+    initialize()
+    features = llvm.get_host_cpu_features().flatten()
+    return describe(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+
+
+def machine(target: Target) -> Any:
+    """LLVM's code generator for a target."""
+    initialize()
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="default", jit=True
+    )

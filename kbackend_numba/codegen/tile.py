@@ -1,0 +1,112 @@
+"""A tile of sums in registers: the inner loop of matrix products and convolutions.
+
+A tile has `rows` rows of `vectors` vectors. Each step of a reduction takes one number for each row,
+spread over a vector, times one vector for each column, and adds the products to all sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kbackend_numba.codegen.code import Code, Var
+from kbackend_numba.codegen.value import Address, Value
+
+Index = Value | int
+
+
+class Tile:
+    """Sums of products that are being made in registers.
+
+    Args:
+        code: where to write.
+        rows: how many rows.
+        vectors: how many vectors are side by side.
+        dtype: of the numbers.
+
+    Attributes:
+        lanes: numbers in a vector.
+        sums: of the rows, and in these of the vectors.
+    """
+
+    def __init__(self, code: Code, rows: int, vectors: int, dtype: str = "float32") -> None:
+        self.code, self.dtype = code, dtype
+        self.lanes = code.target.lanes(4 if dtype == "float32" else 8)
+        self.rows, self.vectors = rows, vectors
+        zero = code.number(0.0, dtype, self.lanes)
+        self.sums: list[list[Var]] = [[code.var(zero) for _ in range(vectors)] for _ in range(rows)]
+
+    def accumulate(
+        self,
+        x: Address,
+        row_offsets: Sequence[Index],
+        x_step: Index,
+        w: Address,
+        w_step: Index,
+        count: Index,
+        unroll: int = 4,
+    ) -> None:
+        """Adds the products of `count` steps.
+
+        Args:
+            x: numbers; row i of step k reads element `row_offsets[i] + k * x_step`.
+            row_offsets: elements from `x` to each row.
+            x_step: elements from one step to the next.
+            w: vectors; vector j of step k is at element `k * w_step + j * lanes`.
+            w_step: elements from one step to the next.
+            count: how many steps.
+            unroll: steps that are written out in one turn of the loop.
+        """
+        code = self.code
+        x_step, w_step = self._index(x_step), self._index(w_step)
+        count = self._index(count)
+        whole = count - count % unroll if unroll > 1 else count
+        with code.loop(0, whole, unroll) as k:
+            for u in range(unroll):
+                self._step(x, row_offsets, (k + u) * x_step, w, (k + u) * w_step)
+        if unroll > 1:
+            with code.loop(whole, count) as k:
+                self._step(x, row_offsets, k * x_step, w, k * w_step)
+
+    def _step(
+        self, x: Address, row_offsets: Sequence[Index], x_at: Value, w: Address, w_at: Value
+    ) -> None:
+        code = self.code
+        here = code.offset(w, w_at, self.dtype)
+        columns = [
+            code.load(here, j * self.lanes, self.dtype, self.lanes) for j in range(self.vectors)
+        ]
+        there = code.offset(x, x_at, self.dtype)
+        for row, offset in zip(self.sums, row_offsets, strict=True):
+            number = code.splat(code.load(there, offset, self.dtype), self.lanes)
+            for total, column in zip(row, columns, strict=True):
+                total.set(code.fma(number, column, total.value))
+
+    def load(self, y: Address, row_offsets: Sequence[Index], masks: Sequence[Value | None]) -> None:
+        """Begins with what stands in an array; see `store`."""
+        for row, offset in zip(self.sums, row_offsets, strict=True):
+            for j, (total, mask) in enumerate(zip(row, masks, strict=True)):
+                place = self._index(offset) + j * self.lanes
+                total.set(self.code.load(y, place, self.dtype, self.lanes, mask))
+
+    def store(
+        self,
+        y: Address,
+        row_offsets: Sequence[Index],
+        masks: Sequence[Value | None],
+        last: Callable[[Value, int, int], Value] | None = None,
+    ) -> None:
+        """Writes the sums.
+
+        Args:
+            y: where to; row i is at element `row_offsets[i]`.
+            row_offsets: elements from `y` to each row.
+            masks: for each vector which lanes to write; `None` for all.
+            last: what becomes of a vector of sums before, by row and vector.
+        """
+        for i, (row, offset) in enumerate(zip(self.sums, row_offsets, strict=True)):
+            for j, (total, mask) in enumerate(zip(row, masks, strict=True)):
+                value = total.value if last is None else last(total.value, i, j)
+                self.code.store(value, y, self._index(offset) + j * self.lanes, mask)
+
+    def _index(self, value: Index) -> Value:
+        return value if isinstance(value, Value) else self.code.number(value)

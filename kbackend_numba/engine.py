@@ -1,0 +1,42 @@
+"""The engine class: NumPy's arrays and table, with compiled kernels in compiled programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kbackend.engine.interface import Probe
+from kbackend.engine.program import Cut, Prepared, Program, Runner, Spec
+from kbackend_numba.replay import NativeReplay
+from kbackend_numba.table import prepare
+from kbackend_numpy.engine import NumpyEngine
+
+
+class NumbaEngine(NumpyEngine):
+    """Computes with kernels compiled for this machine's CPU."""
+
+    name = "numba"
+
+    @classmethod
+    def probe(cls) -> Probe:
+        """Whether LLVM can write code for this machine."""
+        return Probe(usable=True)
+
+    def parts(self, cut: Cut) -> int:
+        """The batch stays whole: compiled kernels share their work themselves."""
+        return 1
+
+    def prepare(
+        self,
+        name: str,
+        inputs: tuple[Spec, ...],
+        outputs: tuple[Spec, ...],
+        params: Mapping[str, Any],
+    ) -> Prepared | None:
+        """The compiled kernel of a step, or NumPy's where there is none for its shapes."""
+        found = prepare(name, inputs, outputs, params)
+        return found or super().prepare(name, inputs, outputs, params)
+
+    def compile(self, program: Program) -> Runner:
+        """The program as tapes of compiled kernels."""
+        return NativeReplay(self, program)

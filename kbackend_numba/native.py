@@ -1,0 +1,156 @@
+"""Compiled kernels as the compiler of programs sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kbackend.engine.program import Ints, Prepared, Spec
+from kbackend_numba import pool, threads
+from kbackend_numba.codegen import runtime
+from kbackend_numba.codegen.compile import Function
+
+# Nanoseconds that a call must take before other threads help, and that a chunk of it should take.
+_WORTH_SHARING = 15_000.0
+_WORTH_A_CHUNK = 4_000.0
+# Chunks for each thread: so that one that comes late leaves little behind.
+_CHUNKS = 4
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a compiled function. Calls follow each other; the next sees all that this wrote.
+
+    Attributes:
+        function: what to call.
+        arrays: which arrays it is given: positions among outputs, inputs and scratch, in a row.
+        sizes: the integers that it is given.
+        items: into how many independent items its work is cut.
+        cost: nanoseconds that an item takes on one thread, roughly.
+    """
+
+    function: Function
+    arrays: Ints
+    sizes: Ints
+    items: int = 1
+    cost: float = 1e9
+
+    @property
+    def work(self) -> float:
+        """Nanoseconds that all of it takes on one thread."""
+        return self.items * self.cost if self.items > 1 else 0.0
+
+    def record(self, arrays: int, sizes: int) -> list[int]:
+        """The words of the runtime's record.
+
+        Args:
+            arrays: address of the table of the arrays' addresses.
+            sizes: address of the sizes.
+        """
+        shared = self.items > 1 and self.work > _WORTH_SHARING
+        chunk = self.items
+        if shared:
+            chunk = max(
+                1,
+                round(_WORTH_A_CHUNK / self.cost),
+                -(-self.items // (_CHUNKS * threads.count())),
+                -(-self.items // runtime.MOST_CHUNKS),
+            )
+        return [self.function.address, arrays, sizes, self.items, chunk, int(shared)]
+
+
+@dataclass(frozen=True)
+class Native(Prepared):
+    """A kernel that is nothing but calls of compiled functions.
+
+    Attributes:
+        calls: in their order.
+    """
+
+    calls: tuple[Call, ...] = ()
+
+
+def native(
+    calls: Sequence[Call],
+    scratch: Sequence[Spec] = (),
+    overwrites: Sequence[tuple[int, int]] = (),
+) -> Native:
+    """A kernel made of compiled functions.
+
+    Args:
+        calls: in their order.
+        scratch: arrays that they need besides outputs and inputs.
+        overwrites: see `Prepared`.
+    """
+    calls = tuple(calls)
+
+    def run(*arrays: Any) -> None:
+        tape = Tape()
+        for call in calls:
+            pointers = tape.add(call)
+            for position, place in enumerate(call.arrays):
+                pointers[position] = arrays[place]
+        tape()
+
+    return Native(run, tuple(scratch), tuple(overwrites), 0.0, calls)
+
+
+class Pointers:
+    """The addresses of the arrays that a call is given. What is set as an array is kept alive."""
+
+    __slots__ = ("_arrays", "_table", "address")
+
+    def __init__(self, count: int) -> None:
+        self._table = np.zeros(max(count, 1), np.int64)
+        self._arrays: list[Any] = [None] * count
+        self.address = int(self._table.ctypes.data)
+
+    def __setitem__(self, position: int, array: Any) -> None:
+        self._arrays[position] = array
+        self._table[position] = array.__array_interface__["data"][0]
+
+
+class Tape:
+    """Calls that are run one after the other without going back to Python."""
+
+    def __init__(self) -> None:
+        self._calls: list[Call] = []
+        self._pointers: list[Pointers] = []
+        self._sizes: list[Any] = []
+        self._records: Any = None
+        self._size = 0
+        self.work = 0.0
+
+    def add(self, call: Call) -> Pointers:
+        """Appends a call; where to put the addresses of its arrays."""
+        self._calls.append(call)
+        self._pointers.append(Pointers(len(call.arrays)))
+        self._sizes.append(np.array(call.sizes or (0,), np.int64))
+        self._records = None
+        self.work += call.work
+        return self._pointers[-1]
+
+    def __call__(self) -> None:
+        """Runs the calls."""
+        size = threads.count()
+        if self._records is None or self._size != size:
+            self._size = size
+            self._records = pool.tape_of(
+                [
+                    call.record(pointers.address, int(sizes.ctypes.data))
+                    for call, pointers, sizes in zip(
+                        self._calls, self._pointers, self._sizes, strict=True
+                    )
+                ]
+            )
+            self._address = int(self._records.ctypes.data)
+        pool.current(size).run(self._address, len(self._records), self.work > _WORTH_WAKING)
+
+
+# Nanoseconds of work that other threads can help with, from which on they are woken.
+_WORTH_WAKING = 60_000.0
+
+Prepare = Callable[..., Prepared | None]

@@ -1,0 +1,21 @@
+"""Which steps have compiled kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kbackend.engine.program import Prepared, Spec
+from kbackend_numba.kernels import region
+from kbackend_numba.native import Prepare
+
+# Primitive, composite or structured step -> what prepares its kernel. It may decline with `None`.
+PREPARE: dict[str, Prepare] = {**region.PREPARE}
+
+
+def prepare(
+    name: str, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], params: Mapping[str, Any]
+) -> Prepared | None:
+    """The compiled kernel of a step; see `Engine.prepare`."""
+    make = PREPARE.get(name)
+    return None if make is None else make(inputs, outputs, **params)
