@@ -21,6 +21,7 @@ from kbackend._version import __version__
 from kbackend.base.config import Setting, config_path, settings
 from kbackend.base.errors import KBackendError, MissingPackageError
 from kbackend.base.flags import limits
+from kbackend.base.threads import thread_setting
 from kbackend.engine.loader import configured_backend, installed_backends
 
 # Commands that read their own arguments: name -> (`module:function`, help).
@@ -37,7 +38,8 @@ ENVIRONMENT = (
     "KERAS_HOME",
     "KERAS_MAX_EPOCHS",
     "KERAS_MAX_STEPS_PER_EPOCH",
-    "NUMBA_NUM_THREADS",
+    "KBACKEND_CACHE_DIR",
+    "KBACKEND_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY",
     "OPENBLAS_NUM_THREADS",
@@ -57,7 +59,7 @@ PACKAGES = (
 
 
 def _settings() -> list[Setting]:
-    return [configured_backend(), *settings(), *limits()]
+    return [configured_backend(), *settings(), *limits(), thread_setting()]
 
 
 def _processors() -> int:

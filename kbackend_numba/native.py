@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kbackend.engine.program import Ints, Prepared, Spec
-from kbackend_numba import pool, threads
+from kbackend_numba import threads
 from kbackend_numba.codegen import runtime
 from kbackend_numba.codegen.compile import Function
 
@@ -138,7 +138,7 @@ class Tape:
         size = threads.count()
         if self._records is None or self._size != size:
             self._size = size
-            self._records = pool.tape_of(
+            self._records = threads.tape_of(
                 [
                     call.record(pointers.address, int(sizes.ctypes.data))
                     for call, pointers, sizes in zip(
@@ -147,7 +147,7 @@ class Tape:
                 ]
             )
             self._address = int(self._records.ctypes.data)
-        pool.current(size).run(self._address, len(self._records), self.work > _WORTH_WAKING)
+        threads.current(size).run(self._address, len(self._records), self.work > _WORTH_WAKING)
 
 
 # Nanoseconds of work that other threads can help with, from which on they are woken.

@@ -20,28 +20,20 @@ from typing import Any
 
 import numpy as np
 
+from kbackend.base.threads import num_threads
+
 # Waking another thread and waiting for it costs 20 to 80 microseconds. Work that takes less than
 # this many nanoseconds on one thread is not split.
 WORTH_SPLITTING = 300_000
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@cache
 def count() -> int:
-    """Threads that work at a time: the cores, or fewer where the environment says so.
+    """Threads that work at a time: as many as the settings allow.
 
-    The variables that limit BLAS limit the pool as well. Without a way to keep BLAS on one thread
-    it is 1: two pools on the same cores are worse than one.
+    Without a way to keep BLAS on one thread it is 1: two pools on the same cores are worse than
+    one.
     """
-    limits = [_cores()]
-    for name in ("KBACKEND_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(name, "")
-        if value.isdigit() and int(value) > 0:
-            limits.append(int(value))
-    return min(limits) if _blas() is not None else 1
+    return num_threads() if _blas() is not None else 1
 
 
 class _Blas:
@@ -149,7 +141,8 @@ class _Pool:
 
     def __init__(self, size: int) -> None:
         self.process = os.getpid()
-        self.jobs: SimpleQueue[_Job] = SimpleQueue()
+        self.size = size
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.busy = threading.Lock()
         for worker in range(1, size):
             threading.Thread(
@@ -159,8 +152,13 @@ class _Pool:
     def _serve(self, worker: int) -> None:
         # Floating point warnings are a setting of each thread: infinities and NaN are values here.
         with np.errstate(all="ignore"):
-            while True:
-                self.jobs.get().work(worker)
+            while (job := self.jobs.get()) is not None:
+                job.work(worker)
+
+    def close(self) -> None:
+        """Lets the threads end."""
+        for _ in range(self.size - 1):
+            self.jobs.put(None)
 
 
 _pool: _Pool | None = None
@@ -170,7 +168,9 @@ def _current_pool() -> _Pool:
     global _pool
     with _lock:
         # A forked child has none of its parent's threads.
-        if _pool is None or _pool.process != os.getpid():
+        if _pool is None or _pool.process != os.getpid() or _pool.size != count():
+            if _pool is not None:
+                _pool.close()
             _pool = _Pool(count())
         return _pool
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kbackend.base import config, tree
+from kbackend.base.threads import num_threads
 from kbackend.compiler.executable import Executable
 from kbackend.core.bind import Symbolic, abstract_maker, active_tapes
 from kbackend.core.convert import to_tensor
@@ -53,7 +54,8 @@ class Compiled:
             return self.fn(*args)
         engine = current_engine()
         arrays: list[Any] = []
-        key = (describe(args, arrays, engine), engine, config.floatx(), surroundings())
+        settings = (config.floatx(), num_threads(), *surroundings())
+        key = (describe(args, arrays, engine), engine, settings)
         try:
             known = self._known.get(key, ())
         except TypeError as error:

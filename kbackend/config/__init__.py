@@ -28,6 +28,7 @@ from kbackend.base.flags import (
     set_max_steps_per_epoch,
 )
 from kbackend.base.lazy import attach
+from kbackend.base.threads import num_threads, set_num_threads
 from kbackend.engine.loader import (
     backend,
     configured_backend,
@@ -60,6 +61,7 @@ __all__ = [
     "is_traceback_filtering_enabled",
     "max_epochs",
     "max_steps_per_epoch",
+    "num_threads",
     "register_engine",
     "set_backend",
     "set_dtype_policy",
@@ -68,6 +70,7 @@ __all__ = [
     "set_image_data_format",
     "set_max_epochs",
     "set_max_steps_per_epoch",
+    "set_num_threads",
     "settings",
     "unregister_engine",
     "use_backend",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kbackend import __version__, cli
-from kbackend.base import config
+from kbackend.base import config, threads
 from kbackend.engine import loader
 from tests.config.toy import ToyEngine, UnusableEngine
 
@@ -31,6 +31,8 @@ def test_config_shows_values_and_sources(
     path = home / "keras.json"
     path.write_text('{\n "floatx": "float64",\n "kbackend": "numpy"\n}')
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "3")
+    monkeypatch.setenv("KBACKEND_NUM_THREADS", "1")
+    monkeypatch.setattr(threads, "_found", None)
     config.set_epsilon(1e-3)
     assert cli.main(["config", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
@@ -43,6 +45,7 @@ def test_config_shows_values_and_sources(
         "image_data_format": ("channels_last", "default"),
         "max_epochs": (3, "environment variable KERAS_MAX_EPOCHS"),
         "max_steps_per_epoch": (None, "default"),
+        "num_threads": (1, "environment variable KBACKEND_NUM_THREADS"),
     }
     assert cli.main(["config"]) == 0
     table = capsys.readouterr().out

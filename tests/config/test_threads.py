@@ -1,0 +1,62 @@
+"""How many threads may compute: settings, and that results don't depend on them."""
+
+import numpy as np
+import pytest
+
+import kbackend
+from kbackend.base import threads
+from kbackend.base.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch):
+    yield
+    monkeypatch.undo()
+    threads.set_num_threads(None)
+
+
+def test_environment_limits_the_cores(monkeypatch):
+    monkeypatch.setattr(threads, "_cores", lambda: 8)
+    monkeypatch.delenv("KBACKEND_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "6")
+    monkeypatch.setenv("OMP_NUM_THREADS", "nonsense")
+    threads.set_num_threads(None)
+    assert threads.num_threads() == 6
+    monkeypatch.setenv("KBACKEND_NUM_THREADS", "3")
+    threads.set_num_threads(None)
+    assert threads.thread_setting() == (
+        "num_threads",
+        3,
+        "environment variable KBACKEND_NUM_THREADS",
+    )
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two"])
+def test_nonsense_in_the_environment(monkeypatch, text):
+    monkeypatch.setenv("KBACKEND_NUM_THREADS", text)
+    threads.set_num_threads(None)
+    with pytest.raises(ConfigError, match="KBACKEND_NUM_THREADS"):
+        threads.num_threads()
+
+
+@pytest.mark.parametrize("number", [0, -2, True, 1.5, "2"])
+def test_nonsense_as_a_number(number):
+    with pytest.raises(ConfigError, match="positive integer"):
+        kbackend.config.set_num_threads(number)
+    assert threads.num_threads() >= 1
+
+
+def test_a_compiled_step_follows_the_setting():
+    rng = np.random.default_rng(0)
+    x = kbackend.ops.convert_to_tensor(rng.normal(size=(700, 900)).astype("float32"))
+
+    @kbackend.jit
+    def step(x):
+        return kbackend.ops.tanh(x) * kbackend.ops.exp(x) + x
+
+    results = []
+    for count in (1, 3, 2):
+        kbackend.config.set_num_threads(count)
+        results.append(np.asarray(step(x)))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
