@@ -9,7 +9,7 @@ from kbackend.base.errors import EngineError
 from kbackend.compiler.memory.draft import Draft
 from kbackend.compiler.memory.layout import broadcast_to, contiguous, view
 from kbackend.compiler.memory.plan import assign
-from kbackend.compiler.passes.fuse import Fused
+from kbackend.compiler.passes.fused import Fused
 from kbackend.core.aval import Aval
 from kbackend.engine.interface import Engine
 from kbackend.engine.program import Program

@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kbackend.compiler.passes.fuse import Fused, fuse
+from kbackend.compiler.passes.fuse import fuse
+from kbackend.compiler.passes.fused import Fused
 from kbackend.core import lang
 from kbackend.ir.text import to_text
 from kbackend.ops.nn.rectifiers import relu_c
@@ -71,6 +72,21 @@ def test_no_path_leaves_a_region_and_comes_back():
     graph = traced(fn, (3,))
     assert not regions(fuse(graph, every))
     assert_equivalent(graph, fuse(graph, every))
+
+
+def test_no_path_comes_back_through_a_region_that_goes_on_later():
+    def fn(x, z):
+        early = lang.neg(x)
+        total = lang.reduce_sum(early, (0,))
+        power = lang.exp(z)
+        # Joins `early`, so that `total` needs a group which needs `power`.
+        late = lang.add(early, lang.reduce_sum(power, (0,)))
+        return late, lang.add(power, total)
+
+    graph = traced(fn, (3,), (4,))
+    found = fuse(graph, lambda eqn: eqn.op.kind == "elementwise")
+    assert len(regions(found)) == 1
+    assert_equivalent(graph, found)
 
 
 def test_regions_have_one_shape():

@@ -1,233 +1,140 @@
-"""Elementwise equations of one shape that feed each other become one equation: a region.
+"""Elementwise equations and reductions that feed each other become one equation: a region.
 
-What lies between them is then never written to memory as a whole. A region must stay runnable in
-one go: no path may leave it and come back.
+What lies between them is then never written to memory as a whole, and what several of them read is
+read once. A region must stay runnable in one go: no path may leave it and come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
-
+from kbackend.compiler.passes.domain import Domain, domain_of, is_reduction
+from kbackend.compiler.passes.fused import fused
+from kbackend.compiler.passes.groups import Groups
 from kbackend.compiler.passes.inner import everywhere
-from kbackend.core.aval import Aval
-from kbackend.core.composite import Composite
-from kbackend.core.primitive import Primitive
-from kbackend.engine.program import Node, Region, Spec
-from kbackend.ir.eval import evaluate
-from kbackend.ir.graph import Atom, Eqn, Graph, Lit, Var
-
-
-@dataclass(frozen=True, eq=False)
-class Fused:
-    """The op of an equation that stands for several.
-
-    Attributes:
-        graph: the equations.
-        known: position -> value of the inputs that are literal scalars.
-    """
-
-    graph: Graph
-    known: Mapping[int, Any] = field(default_factory=dict)
-    name = "region"
-
-    def infer(self, avals: Sequence[Aval], params: dict[str, Any]) -> tuple[Aval, ...]:
-        """Avals of the results."""
-        return self.graph.out_avals
-
-    def apply(self, args: Sequence[Any], params: Any) -> tuple[Any, ...]:
-        """The results, computed one equation after the other."""
-        return tuple(evaluate(self.graph, args))
-
-    @property
-    def region(self) -> Region:
-        """The same as plain data, for engines. Literals have become inputs."""
-        graph = self.graph
-        numbers: dict[Var, int] = {var: i for i, var in enumerate(graph.inputs)}
-        nodes = []
-        for eqn in graph.eqns:
-            (out,) = eqn.outputs
-            inputs = tuple([numbers[atom] for atom in eqn.inputs])  # type: ignore[index]
-            nodes.append(Node(eqn.op.name, inputs, eqn.params, _spec(out.aval)))
-            numbers[out] = len(numbers)
-        return Region(
-            tuple([_spec(var.aval) for var in graph.inputs]),
-            tuple(nodes),
-            tuple([numbers[atom] for atom in graph.outputs]),  # type: ignore[index]
-            graph.outputs[0].aval.shape,  # type: ignore[arg-type]
-            self.known,
-        )
-
-
-def _spec(aval: Aval) -> Spec:
-    return Spec(aval.shape, aval.dtype)  # type: ignore[arg-type]
-
-
-class _Groups:
-    """Equations by the group that they belong to, and which groups need which."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.eqns = graph.eqns
-        self.of = list(range(len(graph.eqns)))
-        self.members = [[i] for i in range(len(graph.eqns))]
-        self.maker = {var: i for i, eqn in enumerate(graph.eqns) for var in eqn.outputs}
-
-    def needs(self, group: int) -> set[int]:
-        """The groups whose results a group takes."""
-        found = {
-            self.of[self.maker[atom]]
-            for i in self.members[group]
-            for atom in self.eqns[i].inputs
-            if atom.__class__ is Var and atom in self.maker
-        }
-        return found - {group}
-
-    def reaches(self, start: set[int], target: int) -> bool:
-        """Whether any of the groups needs `target`, directly or through others."""
-        seen, stack = set(start), list(start)
-        # Members of a group only come later than what it needs, so nothing before the target's
-        # first member can lead to it.
-        floor = self.members[target][0]
-        while stack:
-            group = stack.pop()
-            if group == target:
-                return True
-            if self.members[group][-1] < floor:
-                continue
-            fresh = self.needs(group) - seen
-            seen |= fresh
-            stack.extend(fresh)
-        return False
-
-    def join(self, group: int, other: int) -> None:
-        """Moves the members of `other` into `group`."""
-        for i in self.members[other]:
-            self.of[i] = group
-        self.members[group] = sorted(self.members[group] + self.members[other])
-        self.members[other] = []
-
-    def in_order(self) -> list[int]:
-        """The groups, each after those that it needs."""
-        order: list[int] = []
-        state: dict[int, bool] = {}
-        for i in range(len(self.eqns)):
-            stack = [self.of[i]]
-            while stack:
-                group = stack[-1]
-                if group in state:
-                    stack.pop()
-                    if not state[group]:
-                        state[group] = True
-                        order.append(group)
-                    continue
-                state[group] = False
-                stack.extend(g for g in sorted(self.needs(group), reverse=True) if g not in state)
-        return order
+from kbackend.ir.graph import Atom, Eqn, Graph, Var
 
 
 @everywhere
 def fuse(graph: Graph, fusible: Callable[[Eqn], bool]) -> Graph:
-    """The graph with elementwise equations gathered in regions.
+    """The graph with elementwise equations and reductions gathered in regions.
 
     Args:
         graph: any graph.
         fusible: whether the engine can run an equation inside a region; asked of elementwise
-            primitives and of composites.
+            primitives, of composites, and of reductions.
     """
-    groups = _Groups(graph)
-    able = [_may_be_elementwise(eqn) and fusible(eqn) for eqn in graph.eqns]
-    for i, eqn in enumerate(graph.eqns):
-        if not able[i]:
-            continue
-        shape = eqn.outputs[0].aval.shape
-        for atom in eqn.inputs:
-            if atom.__class__ is not Var or atom not in groups.maker:
-                continue
-            producer = groups.maker[atom]
-            group, mine = groups.of[producer], groups.of[i]
-            if group == mine or not able[producer] or _shape(graph.eqns[producer]) != shape:
-                continue
-            # Joined, the two must not need each other through a third.
-            if not groups.reaches(groups.needs(mine) - {group}, group):
-                groups.join(group, mine)
+    fusion = _Fusion(graph, fusible)
+    # Rows first: only they can go on behind a reduction.
+    fusion.join_producers(lambda domain: domain.by_rows or not domain.axes)
+    fusion.join_producers(lambda domain: bool(domain.axes))
+    fusion.join_readers()
+    groups = fusion.groups
+    used = groups.used()
     eqns: list[Eqn] = []
-    used = _users(graph, groups)
     for group in groups.in_order():
         members = [graph.eqns[i] for i in groups.members[group]]
-        if len(members) == 1:
-            eqns.append(members[0])
+        if sum(eqn.op.name != "reshape" for eqn in members) < 2:
+            eqns += members
         elif group in used:
-            eqns.append(_region(members, used[group]))
+            eqns += fused(members, fusion.domains[group], used[group])
     return graph.replace(eqns)
 
 
-def _may_be_elementwise(eqn: Eqn) -> bool:
-    """Whether an operation is elementwise, or a composite, of which the engine has to say so."""
-    return isinstance(eqn.op, Composite) or (
-        isinstance(eqn.op, Primitive) and eqn.op.kind == "elementwise"
-    )
+class _Fusion:
+    """Which equations become regions.
 
+    Attributes:
+        groups: the equations of one region are one group.
+        domains: group -> what it runs over; groups that can't be regions have none.
+    """
 
-def _shape(eqn: Eqn) -> Any:
-    return eqn.outputs[0].aval.shape
+    def __init__(self, graph: Graph, fusible: Callable[[Eqn], bool]) -> None:
+        self.groups = Groups(graph)
+        self.domains: dict[int, Domain] = {}
+        for i, eqn in enumerate(graph.eqns):
+            domain = domain_of(eqn)
+            if domain is not None and fusible(eqn):
+                self.domains[i] = domain
 
+    def join_producers(self, wanted: Callable[[Domain], bool]) -> None:
+        """Joins equations to those that make what they take, where that makes a wanted domain."""
+        groups = self.groups
+        for i, eqn in enumerate(groups.eqns):
+            for atom in eqn.inputs:
+                if atom.__class__ is not Var or atom not in groups.maker:
+                    continue
+                group = groups.of[groups.maker[atom]]
+                if eqn.op.name == "reshape":
+                    self._join_reshape(group, i, atom)
+                else:
+                    self._join(group, groups.of[i], wanted)
 
-def _users(graph: Graph, groups: _Groups) -> dict[int, set[Var]]:
-    """Group -> its results that are needed outside of it."""
-    used: dict[int, set[Var]] = {}
+    def join_readers(self) -> None:
+        """Joins reductions over the same axes that read the same value, or what is made of it."""
+        groups = self.groups
+        readers: dict[Var, list[int]] = {}
+        for i, eqn in enumerate(groups.eqns):
+            for atom in eqn.inputs:
+                if isinstance(atom, Var):
+                    readers.setdefault(atom, []).append(i)
+        for i, eqn in enumerate(groups.eqns):
+            if not is_reduction(eqn) or not isinstance(eqn.inputs[0], Var):
+                continue
+            for j in readers[eqn.inputs[0]]:
+                mine = self.domains.get(groups.of[i])
+                if mine == self.domains.get(groups.of[j]):
+                    self._join(groups.of[j], groups.of[i], lambda domain: True)
 
-    def use(atom: Atom, by: int) -> None:
-        if isinstance(atom, Var) and atom in groups.maker:
-            group = groups.of[groups.maker[atom]]
-            if group != by:
-                used.setdefault(group, set()).add(atom)
+    def _join(self, group: int, other: int, wanted: Callable[[Domain], bool]) -> None:
+        one, two = self.domains.get(group), self.domains.get(other)
+        if group == other or one is None or two is None:
+            return
+        domain = one.joined(two)
+        if domain is None or not wanted(domain):
+            return
+        if domain.axes and not (self._allowed(group, other, domain) and self._worth(group, other)):
+            return
+        if self.groups.apart(group, other):
+            self.groups.join(group, other)
+            self.domains[group] = domain
 
-    for i, eqn in enumerate(graph.eqns):
-        for atom in eqn.inputs:
-            use(atom, groups.of[i])
-    for atom in graph.outputs:
-        use(atom, -1)
-    return used
+    def _join_reshape(self, group: int, i: int, atom: Atom) -> None:
+        """Takes in a reshape that only adds or drops the dimensions that are reduced."""
+        domain, groups = self.domains.get(group), self.groups
+        if domain is None or not domain.by_rows or groups.of[i] == group:
+            return
+        forms = (domain.kept, domain.squeezed)
+        if atom.aval.shape in forms and groups.eqns[i].outputs[0].aval.shape in forms:
+            groups.join(group, i)
 
-
-def _region(members: list[Eqn], used: set[Var]) -> Eqn:
-    """One equation for several. Inputs are what comes from outside, literals too."""
-    made = {eqn.outputs[0] for eqn in members}
-    outside: dict[Atom | tuple[str, int], tuple[Atom, Var]] = {}
-
-    def enter(atom: Atom) -> Var:
-        if isinstance(atom, Var) and atom in made:
-            return atom
-        key: Any = ("literal", id(atom.value)) if isinstance(atom, Lit) else atom
-        if key not in outside:
-            outside[key] = (atom, Var(atom.aval))
-        return outside[key][1]
-
-    inner = [eqn._replace(inputs=tuple([enter(atom) for atom in eqn.inputs])) for eqn in members]
-    # Results inside the region are variables of its own graph.
-    fresh = {eqn.outputs[0]: Var(eqn.outputs[0].aval) for eqn in members}
-    inner = [
-        eqn._replace(
-            inputs=tuple([fresh.get(atom, atom) for atom in eqn.inputs]),  # type: ignore[arg-type]
-            outputs=(fresh[eqn.outputs[0]],),
+    def _allowed(self, group: int, other: int, domain: Domain) -> bool:
+        """Whether two groups may take each other's results inside of one region."""
+        groups = self.groups
+        both = (group, other)
+        return all(
+            domain.allows(eqn, atom)
+            for one in both
+            for eqn in [groups.eqns[i] for i in groups.members[one]]
+            for atom in eqn.inputs
+            if atom.__class__ is Var
+            and atom in groups.maker
+            and groups.of[groups.maker[atom]] in both
         )
-        for eqn in inner
-    ]
-    outputs = [eqn.outputs[0] for eqn in members if eqn.outputs[0] in used]
-    graph = Graph(
-        tuple([var for _, var in outside.values()]),
-        tuple(inner),
-        tuple([fresh[var] for var in outputs]),
-        "region",
-    )
-    source = next((eqn.source for eqn in members if any(eqn.source)), members[0].source)
-    inputs = tuple([atom for atom, _ in outside.values()])
-    known = {
-        position: np.asarray(atom.value).item()
-        for position, atom in enumerate(inputs)
-        if isinstance(atom, Lit) and not atom.aval.shape
-    }
-    return Eqn(Fused(graph, known), inputs, tuple(outputs), {}, source)
+
+    def _worth(self, group: int, other: int) -> bool:
+        """Whether a value of the domain's size is read less often, or not written at all."""
+        # Kept values are small, and lead from one reduction to the next.
+        if self.domains[group].shape != self.domains[other].shape:
+            return True
+        return not self._touched(group).isdisjoint(self._touched(other))
+
+    def _touched(self, group: int) -> set[Atom]:
+        """The values of the domain's size that a group takes or makes."""
+        shape, groups = self.domains[group].shape, self.groups
+        return {
+            atom
+            for i in groups.members[group]
+            for atom in (*groups.eqns[i].inputs, *groups.eqns[i].outputs)
+            if atom.__class__ is Var and atom.aval.shape == shape
+        }
