@@ -1,4 +1,4 @@
-"""The command line: `python -m kbackend config|info|demo|bench`."""
+"""The command line: `python -m kbackend config|info|cache|demo|bench`."""
 
 import argparse
 import importlib
@@ -22,6 +22,8 @@ from kbackend.base.config import Setting, config_path, settings
 from kbackend.base.errors import KBackendError, MissingPackageError
 from kbackend.base.flags import limits
 from kbackend.base.threads import thread_setting
+from kbackend.engine.disk_cache import caches
+from kbackend.engine.disk_cache import root as cache_root
 from kbackend.engine.loader import configured_backend, installed_backends
 
 # Commands that read their own arguments: name -> (`module:function`, help).
@@ -174,6 +176,50 @@ COMMANDS = {
 }
 
 
+def show_cache(console: Console, as_json: bool) -> None:
+    """Print what compiled kernels the engines keep on disk.
+
+    Args:
+        console: where to print.
+        as_json: print one JSON object instead of a table.
+    """
+    found = [cache.info() for cache in caches()]
+    if as_json:
+        content = {"folder": cache_root(), "caches": [each._asdict() for each in found]}
+        console.out(_as_json(content), highlight=False)
+        return
+    table = Table(title=f"compiled kernels in {escape(str(cache_root()))}", title_justify="left")
+    for heading in ("engine", "kernels", "size", "limit"):
+        table.add_column(heading, justify="left" if heading == "engine" else "right")
+    for each in found:
+        table.add_row(each.name, str(each.files), _megabytes(each.size), _megabytes(each.limit))
+    console.print(table)
+
+
+def clear_cache(console: Console, as_json: bool) -> None:
+    """Delete the compiled kernels that the engines keep on disk.
+
+    Args:
+        console: where to print.
+        as_json: print one JSON object instead of a sentence.
+    """
+    deleted = sum(cache.clear() for cache in caches())
+    if as_json:
+        console.out(_as_json({"deleted": deleted}), highlight=False)
+    else:
+        console.print(f"{deleted} compiled kernels deleted from {escape(str(cache_root()))}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MB"
+
+
+CACHE_COMMANDS = {
+    "info": (show_cache, "show what is kept"),
+    "clear": (clear_cache, "delete all of it"),
+}
+
+
 def _module_of(command: str, name: str) -> ModuleType:
     """Imports the module of a delegated command, in a source tree from its folder there."""
     package, _, rest = name.partition(".")
@@ -199,6 +245,11 @@ def _parser() -> argparse.ArgumentParser:
     for name, (_, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    cache = commands.add_parser("cache", help="compiled kernels on disk: info, clear")
+    actions = cache.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (_, text) in CACHE_COMMANDS.items():
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("--json", action="store_true", help="print JSON instead of tables")
     for name, (_, text) in DELEGATED.items():
         commands.add_parser(name, help=text, add_help=False)
     return parser
@@ -224,7 +275,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = getattr(_module_of(arguments[0], module), attribute)(arguments[1:])
             return int(status or 0)
         parsed = _parser().parse_args(arguments)
-        COMMANDS[parsed.command][0](Console(), parsed.json)
+        shown = COMMANDS.get(parsed.command) or CACHE_COMMANDS[parsed.action]
+        shown[0](Console(), parsed.json)
     except KBackendError as error:
         Console(stderr=True).print(
             f"kbackend: {error}", markup=False, highlight=False, soft_wrap=True

@@ -75,10 +75,10 @@ def load(
     with _lock:
         if key not in _addresses:
             name = cache.name_of(key, host())
-            code = cache.read(name)
+            code = cache.kernels.read(name)
             if code is None:
                 code = object_code(lambda: write(name), host())
-                cache.write(name, code)
+                cache.kernels.write(name, code)
             _addresses[key] = _linker().add(code, [name + suffix for suffix in suffixes])
         return _addresses[key]
 
