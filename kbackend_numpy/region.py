@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kbackend.engine.program import Ints, Node, Prepared, Region, Spec
+from kbackend.engine.strides import broadcast_strides, merge, merged_shape
 from kbackend_numpy import threads
 from kbackend_numpy.kernels.elementwise import OUT, TEMPORARY, Call, Slot, emit
 
@@ -142,14 +143,15 @@ def _scheduled(
             _run_calls(calls, arrays)
 
         return PreparedCalls(run, specs, pairs, 0.0, calls)
-    groups, rank = _groups(region), len(region.shape)
-    shape = _merged(region.shape, rank, groups)
+    rank = len(region.shape)
+    groups = merge(region.shape, [broadcast_strides(s, region.shape) for s in region.inputs])
+    shape = merged_shape(region.shape, rank, groups)
     work = size * len(calls) * _PER_ELEMENT
     rows = max(1, _BLOCK // prod(shape[1:]))
     block = (min(rows, shape[0]), *shape[1:])
     workers = threads.count() if work > threads.WORTH_SPLITTING else 1
     outs, ins = len(region.outputs), len(region.inputs)
-    shapes = [shape] * outs + [_merged(spec.shape, rank, groups) for spec in region.inputs]
+    shapes = [shape] * outs + [merged_shape(spec.shape, rank, groups) for spec in region.inputs]
 
     def blocked(*arrays: Any) -> None:
         whole = [a.reshape(s) for a, s in zip(arrays, shapes, strict=False)]
@@ -170,38 +172,3 @@ def _scheduled(
 
     specs = tuple(Spec(block, dtype) for _ in range(workers) for dtype in scratch)
     return Prepared(blocked, specs, pairs, work if workers > 1 else 0.0)
-
-
-def _strides(spec: Spec, shape: Ints) -> list[int]:
-    """Strides of an input as it broadcasts to `shape`."""
-    own = spec.strides
-    if own is None:
-        steps, step = [], 1
-        for dim in reversed(spec.shape):
-            steps.append(step)
-            step *= dim
-        own = tuple(reversed(steps))
-    missing = len(shape) - len(spec.shape)
-    spread = [0 if d == 1 else s for d, s in zip(spec.shape, own, strict=True)]
-    return [0] * missing + spread
-
-
-def _groups(region: Region) -> list[tuple[int, int]]:
-    """Ranges of neighbouring dimensions that can be merged into one, whichever input is read."""
-    shape = list(region.shape)
-    strides = [_strides(spec, region.shape) for spec in region.inputs]
-    groups = [(axis, axis + 1) for axis in range(len(shape))]
-    for axis in range(len(shape) - 2, -1, -1):
-        inner = shape[axis + 1]
-        if shape[axis] == 1 or inner == 1 or all(s[axis] == s[axis + 1] * inner for s in strides):
-            for s in strides:
-                s[axis : axis + 2] = [s[axis] if inner == 1 else s[axis + 1]]
-            shape[axis : axis + 2] = [shape[axis] * inner]
-            groups[axis : axis + 2] = [(groups[axis][0], groups[axis + 1][1])]
-    return groups
-
-
-def _merged(shape: Ints, rank: int, groups: list[tuple[int, int]]) -> Ints:
-    """A shape that broadcasts to `rank` dimensions, with the groups merged."""
-    full = (1,) * (rank - len(shape)) + shape
-    return tuple(prod(full[start:stop]) for start, stop in groups)
