@@ -79,8 +79,11 @@ class Pool:
 
     def _serve(self, worker: int) -> None:
         wake, serve = self._wake[worker], self._runtime.serve
-        while not self._closed:
+        while True:
+            # In this order, so that `close` either finds it asleep or is found.
             self._asleep[worker] = True
+            if self._closed:
+                return
             wake.acquire()
             serve(self._address, worker, _SPINS)
 
