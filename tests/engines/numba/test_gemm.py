@@ -1,0 +1,80 @@
+"""Matrix products as calls inside compiled kernels."""
+
+import numpy as np
+import pytest
+
+from kbackend_numba.kernels.gemm import Matrix, packed, product
+from kbackend_numba.native import native
+
+SIZES = (0, 1, 3, 14, 17, 33, 80)
+
+
+def garbage(specs):
+    """Scratch with contents that no kernel may use."""
+    return [np.full(spec.shape, np.nan, spec.dtype) for spec in specs]
+
+
+def stacked(rng, stack, rows, columns, transposed, dtype):
+    """Random matrices, and how they lie in array 0."""
+    outer, inner = stack
+    size = rows * columns
+    if transposed:
+        x = rng.standard_normal((outer, inner, columns, rows)).astype(dtype)
+        return x, x.swapaxes(2, 3), Matrix(0, 1, rows, 0, inner * size, size)
+    x = rng.standard_normal((outer, inner, rows, columns)).astype(dtype)
+    return x, x, Matrix(0, columns, 1, 0, inner * size, size)
+
+
+def check(m, n, k, stack=(1, 1), x_t=False, y_t=False, dtype="float32", **options):
+    """Compares with NumPy in float64."""
+    rng = np.random.default_rng(m + n + k)
+    x, left, a = stacked(rng, stack, m, k, x_t, dtype)
+    y, right, b = stacked(rng, stack, k, n, y_t, dtype)
+    bias = rng.standard_normal(n).astype(dtype)
+    out, _, c = stacked(rng, stack, m, n, False, dtype)
+    wanted = left.astype("float64") @ right.astype("float64")
+    if options.get("add"):
+        wanted += out
+    else:
+        out[...] = np.nan
+    if options.get("bias"):
+        wanted += bias
+        options["bias"] = (3, 0)
+    before, b = [], b._replace(array=2)
+    if options.pop("pack", False):
+        first = packed(k, n, b, scratch=4, stack=stack, dtype=dtype)
+        before, b, scratch = [*first.calls], first.matrix, [*first.scratch]
+    else:
+        scratch = []
+    made = product(
+        (m, n, k), a._replace(array=1), b, c, scratch=4 + len(scratch), stack=stack, dtype=dtype,
+        **options,
+    )  # fmt: skip
+    kernel = native([*before, *made.calls], [*scratch, *made.scratch])
+    kernel.run(out, x, y, bias, *garbage(kernel.scratch))
+    # Sums of k products of numbers around 1, each rounded.
+    unit = np.finfo(dtype).eps
+    np.testing.assert_allclose(out, wanted, rtol=0, atol=8 * unit * max(k, 1) ** 0.75 + 4 * unit)
+
+
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize("n", SIZES)
+def test_sizes(m, n):
+    for k in (0, 1, 5, 300):
+        check(m, n, k)
+
+
+@pytest.mark.parametrize("x_t", [False, True])
+@pytest.mark.parametrize("y_t", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layouts(x_t, y_t, dtype):
+    check(33, 47, 600, (1, 1), x_t, y_t, dtype)
+    check(17, 33, 19, (3, 2), x_t, y_t, dtype, bias=True)
+    check(17, 32, 19, (2, 5), x_t, y_t, dtype, add=True)
+
+
+@pytest.mark.parametrize("y_t", [False, True])
+def test_packed_beforehand(y_t):
+    check(33, 47, 600, (2, 3), y_t=y_t, pack=True)
+    check(5, 10, 60, y_t=y_t, pack=True, add=True)
+    check(5, 32, 60, (1, 3), y_t=y_t, pack=True, bias=True)
