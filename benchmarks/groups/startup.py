@@ -8,28 +8,32 @@ from __future__ import annotations
 import tempfile
 
 from ..bench import Bench
+from ..models import all_models
 from ..processes import CallError
 from ..records import Record
 
 GROUP = "startup"
 
-# The model whose first step is taken.
+# The model whose first step is taken; of kbackend's engines that of each model.
 MODEL = "mlp"
 
 
 def _round(bench: Bench, samples: dict[tuple[str, str], list[float]]) -> None:
+    quick = bench.options.quick
     for name, peer in list(bench.peers.items()):
-        with tempfile.TemporaryDirectory() as folder:
-            # The first process finds empty caches, the second what the first has left.
-            for phase in ("cold",) if bench.options.quick else ("cold", "cached"):
-                try:
-                    with bench.process(peer, peer.cache_environment(folder)) as process:
-                        times = process.call("groups.startup_calls:first_step", model=MODEL)
-                except CallError as error:
-                    bench.fail(GROUP, f"first step, {phase}", name, error)
-                    continue
-                samples.setdefault((f"first step, {phase}", name), []).append(times["step"])
-                samples.setdefault(("import", name), []).append(times["import"])
+        for model in all_models() if peer.ours and not quick else (MODEL,):
+            with tempfile.TemporaryDirectory() as folder:
+                # The first process finds empty caches, the second what the first has left.
+                for phase in ("cold",) if quick else ("cold", "cached"):
+                    case = f"first step of {model}, {phase}"
+                    try:
+                        with bench.process(peer, peer.cache_environment(folder)) as process:
+                            times = process.call("groups.startup_calls:first_step", model=model)
+                    except CallError as error:
+                        bench.fail(GROUP, case, name, error)
+                        continue
+                    samples.setdefault((case, name), []).append(times["step"])
+                    samples.setdefault(("import", name), []).append(times["import"])
 
 
 def run(bench: Bench) -> None:

@@ -42,6 +42,10 @@ class EnginePeer(Peer):
                 variables["PYTHONPATH"] = os.pathsep.join(paths)
         return variables
 
+    def cache_environment(self, folder: str) -> dict[str, str]:
+        """The folder for compiled kernels."""
+        return {"KBACKEND_CACHE_DIR": folder}
+
     def start(self) -> Any:
         """Imports kbackend and loads the engine."""
         import kbackend

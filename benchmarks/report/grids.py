@@ -96,7 +96,7 @@ def _startup(results: Results) -> list[Grid]:
     columns, rows = _side_by_side(results, "startup", None, "start-up")
     for row in rows:
         row[0] = Cell(row[0].text.rpartition(",")[0])
-    note = f"{_TIMES} The import comes on top of NumPy's. The first step is that of mlp, with "
+    note = f"{_TIMES} The import comes on top of NumPy's. The first step comes with "
     note += "building the model. Installed is everything that pip brings along."
     return [Grid("start-up", note, columns, rows)]
 
