@@ -8,8 +8,8 @@ one such correlation for each remainder of the input's positions, each with the 
 from __future__ import annotations
 
 from itertools import product
-from math import gcd, prod
-from typing import Any, NamedTuple
+from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from kbackend.engine.program import Prepared, Spec
 from kbackend_numpy import threads
 from kbackend_numpy.kernels import conv_depthwise
 from kbackend_numpy.kernels.buffering import short_buffer
-from kbackend_numpy.kernels.conv_columns import Axis
+from kbackend_numpy.kernels.conv_axes import axes_of, phases_of
 from kbackend_numpy.kernels.conv_depthwise import Depthwise
 from kbackend_numpy.kernels.conv_products import nanoseconds
 from kbackend_numpy.kernels.conv_rows import correlation, filter_gradient
@@ -35,13 +35,6 @@ Pads = tuple[tuple[int, int], ...]
 _FEW_CHANNELS = 8
 # A depthwise convolution with more filters per channel than this is a grouped one.
 _MANY_FILTERS = 8
-
-
-def _axes(
-    space: Ints, positions: Ints, window: Ints, strides: Ints, padding: Pads, dilation: Ints
-) -> tuple[Axis, ...]:
-    low = tuple(-pair[0] for pair in padding)
-    return tuple(map(Axis, space, positions, window, strides, dilation, low))
 
 
 def _depthwise(inner: int, groups: int, filters: int) -> bool:
@@ -67,7 +60,7 @@ def prepare_conv(
     if _depthwise(inner, groups, filters):
         how = (tuple(window), strides, padding, dilation)
         return conv_depthwise.prepare_conv(Depthwise(x.shape, out.shape, x.dtype, *how))
-    axes = _axes(x.shape[1:-1], out.shape[1:-1], tuple(window), strides, padding, dilation)
+    axes = axes_of(x.shape[1:-1], out.shape[1:-1], tuple(window), strides, padding, dilation)
     work = nanoseconds(x.shape[0], axes, x.shape[-1], filters // groups)
     columns = correlation(x, axes, groups, filters, workers_for(work))
 
@@ -83,40 +76,6 @@ def prepare_conv(
 
 
 # ----- gradient in the input -----
-
-
-class _Phase(NamedTuple):
-    """Every stride-th input position along one dimension, from `first` on.
-
-    Attributes:
-        first: the first of these positions.
-        taps: which taps of the filters reach them, in the order of the cotangent's elements.
-        axis: how they read the cotangent; of no taps where none reaches them.
-    """
-
-    first: int
-    taps: slice
-    axis: Axis
-
-
-def _phases(axis: Axis) -> list[_Phase]:
-    """The phases of the input's positions along one dimension, which a convolution reads so."""
-    stride, dilation = axis.stride, axis.dilation
-    step = stride // gcd(stride, dilation)
-    phases = []
-    for first in range(min(stride, axis.size)):
-        # Position o of the convolution reads by its tap i the element o * stride + i * dilation +
-        # start. Here that is solved for o.
-        offset = first - axis.start
-        taps = [i for i in range(axis.taps) if (offset - i * dilation) % stride == 0]
-        last = taps[-1] if taps else 0
-        positions = -(-(axis.size - first) // stride)
-        start = (offset - last * dilation) // stride
-        apart = step * dilation // stride
-        turned = slice(taps[0], last + 1, step) if taps else slice(0)
-        reads = Axis(axis.positions, positions, len(taps), 1, apart, start)
-        phases.append(_Phase(first, turned, reads))
-    return phases
 
 
 @packed
@@ -141,10 +100,10 @@ def prepare_conv_input_grad(
     if _depthwise(inner, groups, filters):
         how = (tuple(window), strides, padding, dilation)
         return conv_depthwise.prepare_input_grad(Depthwise(out.shape, g.shape, g.dtype, *how))
-    axes = _axes(space, g.shape[1:-1], tuple(window), strides, padding, dilation)
+    axes = axes_of(space, g.shape[1:-1], tuple(window), strides, padding, dilation)
     work = nanoseconds(g.shape[0], axes, filters, inner)
     workers = workers_for(work)
-    phases = list(product(*map(_phases, axes)))
+    phases = list(product(*map(phases_of, axes)))
     # The longest first, so that no thread waits long for another at the end.
     phases.sort(key=lambda phase: -prod(p.axis.taps for p in phase))
     places = [
@@ -222,7 +181,7 @@ def prepare_conv_filter_grad(
     if _depthwise(channels // groups, groups, filters):
         how = (window, strides, padding, dilation)
         return conv_depthwise.prepare_filter_grad(Depthwise(x.shape, g.shape, x.dtype, *how, 2))
-    axes = _axes(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
+    axes = axes_of(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
     work = nanoseconds(x.shape[0], axes, channels, filters // groups)
     gradient = filter_gradient(x, axes, groups, filters, workers_for(work))
     return Prepared(gradient.run, gradient.scratch, work=work if gradient.workers > 1 else 0)

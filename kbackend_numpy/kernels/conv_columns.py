@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kbackend.engine.program import Spec
+from kbackend_numpy.kernels.conv_axes import Axis
 
 Array = Any
 Ints = tuple[int, ...]
@@ -21,29 +22,6 @@ Ints = tuple[int, ...]
 BLOCK = 1 << 20
 # Shorter runs copy slowly: then columns lie along the positions instead.
 LONG_RUN = 16
-
-
-class Axis(NamedTuple):
-    """One spatial dimension: position `o` reads elements `start + o * stride + tap * dilation`.
-
-    Elements outside of `0 <= i < size` count as zero.
-    """
-
-    size: int
-    positions: int
-    taps: int
-    stride: int = 1
-    dilation: int = 1
-    start: int = 0
-
-    def reach(self, positions: int) -> int:
-        """Elements from the first to the last that neighbouring positions read."""
-        return (positions - 1) * self.stride + (self.taps - 1) * self.dilation + 1
-
-    @property
-    def inside(self) -> bool:
-        """Whether no position reads what lies outside."""
-        return self.start >= 0 and self.start + self.reach(self.positions) <= self.size
 
 
 def _overlap(first: int, length: int, size: int) -> tuple[slice, slice]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from kbackend.engine.program import Spec
 from kbackend_numpy import threads
-from kbackend_numpy.kernels.conv_columns import Axis, Block, Columns
+from kbackend_numpy.kernels.conv_axes import Axis
+from kbackend_numpy.kernels.conv_columns import Block, Columns
 from kbackend_numpy.kernels.parts import PARTS, run_parts
 
 Array = Any

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from kbackend.engine.program import Spec
-from kbackend_numpy.kernels.conv_columns import BLOCK, LONG_RUN, Axis, Block
+from kbackend_numpy.kernels.conv_axes import Axis
+from kbackend_numpy.kernels.conv_columns import BLOCK, LONG_RUN, Block
 from kbackend_numpy.kernels.conv_products import (
     ROWS,
     SMALL,
