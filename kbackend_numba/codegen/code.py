@@ -49,6 +49,25 @@ class Var:
         self._code.builder.store(value.ir, self._place)
 
 
+class Cursor:
+    """An address that moves while the code runs."""
+
+    __slots__ = ("_code", "_dtype", "_place")
+
+    def __init__(self, code: Code, place: Any, dtype: str) -> None:
+        self._code, self._place, self._dtype = code, place, dtype
+
+    @property
+    def address(self) -> Address:
+        """Where it is now."""
+        return Address(self._code.builder.load(self._place, typ=_POINTER))
+
+    def move(self, count: Value | int) -> None:
+        """Moves it on by a number of elements."""
+        moved = self._code.offset(self.address, count, self._dtype)
+        self._code.builder.store(moved.ir, self._place)
+
+
 class Code:
     """A function that is being written.
 
@@ -133,11 +152,18 @@ class Code:
         var.set(value)
         return var
 
-    def select(self, condition: Value, a: Value, b: Value) -> Value:
-        """`a` where the condition holds, else `b`."""
-        if not isinstance(a, Value):
-            a = self.number(a, b.type.dtype)
-        a, b = a._both(b)
+    def cursor(self, address: Address, dtype: str) -> Cursor:
+        """An address in an array of a dtype that begins as `address`."""
+        place = ir.IRBuilder(self._entry).alloca(_POINTER)
+        self.builder.store(address.ir, place)
+        return Cursor(self, place, dtype)
+
+    def select(self, condition: Value, a: Any, b: Any) -> Value:
+        """`a` where the condition holds, else `b`. One of the two may be a Python number."""
+        if isinstance(a, Value):
+            a, b = a._both(b)
+        else:
+            b, a = b._both(a)
         condition = self.splat(condition, a.type.lanes)
         if condition.type.lanes and not a.type.lanes:
             a, b = (self.splat(x, condition.type.lanes) for x in (a, b))
@@ -274,10 +300,45 @@ class Code:
         align, zero = ir.Constant(_I32, type.bits // 8), ir.Constant(type.memory, None)
         return self.builder.call(self._declare(name, kind), [place, align, mask.ir, zero])
 
+    def gather(
+        self,
+        address: Address,
+        index: Value | int,
+        step: Value,
+        dtype: str,
+        lanes: int,
+        mask: Value | None = None,
+    ) -> Value:
+        """The elements number `index`, `index + step`, `index + 2 * step` and so on.
+
+        Args:
+            address: of the array.
+            index: number of an element.
+            step: elements from one to the next.
+            dtype: of the array.
+            lanes: how many.
+            mask: which lanes to read; the others become 0.
+        """
+        type, build = Type(dtype, lanes), self.builder
+        start = build.ptrtoint(self.offset(address, index, dtype).ir, _I64)
+        places = self.vector(range(lanes), "int64") * (step * (type.bits // 8))
+        places = places + Value(self, start, Type("int64"))
+        pointers = ir.VectorType(_POINTER, lanes)
+        bits = ir.VectorType(ir.IntType(1), lanes)
+        name = f"llvm.masked.gather.{_suffix(type, memory=True)}.v{lanes}p0"
+        kind = ir.FunctionType(type.memory, [pointers, _I32, bits, type.memory])
+        which = self.number(1, "bool", lanes).ir if mask is None else mask.ir
+        align, zero = ir.Constant(_I32, type.bits // 8), ir.Constant(type.memory, None)
+        place = build.inttoptr(places.ir, pointers)
+        found = build.call(self._declare(name, kind), [place, align, which, zero])
+        if dtype == "bool":
+            found = build.icmp_unsigned("!=", found, ir.Constant(type.memory, None))
+        return Value(self, found, type)
+
     def first(self, count: Value, lanes: int) -> Value:
         """A mask of the first `count` lanes."""
-        numbers = self.vector(range(lanes), "int64")
-        return numbers < self.splat(count, lanes)
+        numbers = self.vector(range(lanes), "int32")
+        return numbers < self.splat(self.minimum(count, lanes).cast("int32"), lanes)
 
     # ----- order -----
 
