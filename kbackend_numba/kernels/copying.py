@@ -1,0 +1,234 @@
+"""Copies from any layout into contiguous memory.
+
+Dimensions that lie together in the source are joined first. What is left decides how inner loops
+go: along runs of elements side by side, by blocks that are transposed in registers, or number by
+number. Elements are copied as integers of their width, so that all dtypes share code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from math import prod
+from typing import Any
+
+from kbackend.base.dtypes import numpy_dtype
+from kbackend.engine.program import Prepared, Spec
+from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.compile import function
+from kbackend_numba.codegen.odometer import Odometer
+from kbackend_numba.codegen.target import host
+from kbackend_numba.codegen.value import Type, Value
+from kbackend_numba.codegen.vectors import each_vector
+from kbackend_numba.native import Call, Native, Prepare, native
+
+Ints = tuple[int, ...]
+Specs = tuple[Spec, ...]
+
+_WORDS = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
+# Elements of a long run that are one item.
+_RUN = 8192
+# Nanoseconds for a byte in runs, for a number on its own, and for each run.
+_BYTE, _NUMBER, _START = 0.06, 0.6, 2.0
+
+
+def copy(spec: Spec, source: int, target: int) -> Call | None:
+    """The call that copies an array into contiguous memory, or `None` for what has no kernel.
+
+    Args:
+        spec: of the array.
+        source: its place among the arrays of the kernel.
+        target: the place of the memory.
+    """
+    itemsize = numpy_dtype(spec.dtype).itemsize
+    word = _WORDS.get(itemsize)
+    if word is None or not spec.size:
+        return None
+    shape, steps = _joined(spec)
+    *outer, count = shape
+    step = steps[-1]
+    if step not in (0, 1) and 1 in steps[:-1]:
+        across = steps.index(1)
+        if min(shape[across], count) >= host().lanes(itemsize):
+            return _transposing(word, shape, steps, across, (target, source))
+    if len(shape) == 1 and step in (0, 1):
+        made = function(("copy line", word, step), _line(word, step))
+        return Call(made, (target, source), (count,), -(-count // _RUN), _RUN * itemsize * _BYTE)
+    kind = step if step in (0, 1) else 2
+    made = function(("copy runs", word, kind, len(outer)), _runs(word, kind, len(outer)))
+    cost = _START + count * (_NUMBER if kind == 2 else itemsize * _BYTE)
+    return Call(made, (target, source), (count, step, *outer, *steps[:-1]), prod(outer), cost)
+
+
+def _joined(spec: Spec) -> tuple[Ints, Ints]:
+    """Shape and strides without dimensions of size 1, and with neighbours joined where both are
+    one run."""
+    if spec.strides is None:
+        return (spec.size,), (1,)
+    shape: list[int] = []
+    steps: list[int] = []
+    for size, step in zip(spec.shape, spec.strides, strict=True):
+        if size == 1:
+            continue
+        if shape and steps[-1] == step * size:
+            shape[-1] *= size
+            steps[-1] = step
+        else:
+            shape.append(size)
+            steps.append(step)
+    return (tuple(shape), tuple(steps)) if shape else ((1,), (1,))
+
+
+def _line(word: str, step: int) -> Callable[[Code], None]:
+    """Writes `out, x`: one run, or one number repeated. Items are `_RUN` elements."""
+
+    def write(code: Code) -> None:
+        lanes = code.target.lanes(Type(word).bits // 8)
+        first, last = code.begin * _RUN, code.end * _RUN
+        count = code.size(0)
+        last = code.select(last < count, last, count)
+        _run(code, word, step, lanes, first * step, first, last - first)
+
+    return write
+
+
+def _run(
+    code: Code, word: str, step: int, lanes: int, source: Value, target: Value, count: Value
+) -> None:
+    """Copies a run of elements side by side, or repeats a number."""
+    out, x = code.offset(code.array(0), target, word), code.offset(code.array(1), source, word)
+    if step:
+        each_vector(
+            code,
+            count,
+            lanes,
+            lambda at, mask: code.store(code.load(x, at, word, lanes, mask), out, at, mask),
+        )
+    else:
+        value = code.splat(code.load(x, 0, word), lanes)
+        each_vector(code, count, lanes, lambda at, mask: code.store(value, out, at, mask))
+
+
+def _runs(word: str, kind: int, outer: int) -> Callable[[Code], None]:
+    """Writes `out, x`: runs, whose elements are `kind` apart, or the given step if that is 2.
+    Items are runs."""
+
+    def write(code: Code) -> None:
+        lanes = code.target.lanes(Type(word).bits // 8)
+        count, step = code.size(0), code.size(1)
+        sizes = [code.size(2 + i) for i in range(outer)]
+        steps = [code.size(2 + outer + i) for i in range(outer)]
+        places = Odometer(code, sizes, [steps], code.begin)
+        with code.loop(code.begin, code.end) as item:
+            source, target = places.offsets[0].value, item * count
+            if kind == 2:
+                out, x = code.array(0), code.array(1)
+                with code.loop(0, count) as i:
+                    code.store(code.load(x, source + i * step, word), out, target + i)
+            else:
+                _run(code, word, kind, lanes, source, target, count)
+            places.advance()
+
+    return write
+
+
+# ----- transposed blocks -----
+
+
+def transposed(code: Code, rows: list[Value]) -> list[Value]:
+    """The columns of a square block, given as many vectors as they have lanes."""
+    lanes, step = len(rows), 1
+    while step < lanes:
+        low = [j if not j & step else lanes + j - step for j in range(lanes)]
+        high = [j + step if not j & step else lanes + j for j in range(lanes)]
+        turned = list(rows)
+        for i in range(lanes):
+            if not i & step:
+                turned[i] = code.shuffle(rows[i], rows[i + step], low)
+                turned[i + step] = code.shuffle(rows[i], rows[i + step], high)
+        rows, step = turned, 2 * step
+    return rows
+
+
+def _transposing(word: str, shape: Ints, steps: Ints, across: int, arrays: Ints) -> Call:
+    """The copy of an array whose elements lie side by side along another dimension than the
+    last."""
+    rest = [i for i in range(len(shape) - 1) if i != across]
+    targets = [prod(shape[i + 1 :]) for i in range(len(shape))]
+    itemsize = Type(word).bits // 8
+    lanes = host().lanes(itemsize)
+    blocks = -(-shape[across] // lanes)
+    sizes = (
+        shape[-1], steps[-1], shape[across], targets[across],
+        *[shape[i] for i in rest], blocks,
+        *[steps[i] for i in rest], lanes,
+        *[targets[i] for i in rest], lanes * targets[across],
+    )  # fmt: skip
+    made = function(("copy transposed", word, len(rest)), _transpose(word, len(rest)))
+    cost = _START + shape[-1] * lanes * itemsize * 2 * _BYTE
+    return Call(made, arrays, sizes, prod(shape[i] for i in rest) * blocks, cost)
+
+
+def _transpose(word: str, rest: int) -> Callable[[Code], None]:
+    """Writes `out, x`. Items are blocks of columns, as many as a vector has lanes, in each of the
+    matrices."""
+
+    def write(code: Code) -> None:
+        lanes = code.target.lanes(Type(word).bits // 8)
+        rows, step, columns, out_step = (code.size(i) for i in range(4))
+        groups = [[code.size(4 + k * (rest + 1) + i) for i in range(rest + 1)] for k in range(3)]
+        places = Odometer(code, groups[0], groups[1:], code.begin)
+        whole = rows & -lanes
+        with code.loop(code.begin, code.end):
+            x = code.offset(code.array(1), places.offsets[0].value, word)
+            out = code.offset(code.array(0), places.offsets[1].value, word)
+            left = columns - places.indices[-1].value * lanes
+
+            def single(first: Value, x: Any = x, out: Any = out, left: Value = left) -> None:
+                count = code.select(left < lanes, left, code.number(lanes))
+                with code.loop(0, count) as j, code.loop(first, rows) as i:
+                    code.store(code.load(x, i * step + j, word), out, j * out_step + i)
+
+            with code.either(left < lanes) as (then, otherwise):
+                with then:
+                    single(code.number(0))
+                with otherwise:
+                    with code.loop(0, whole, lanes) as i:
+                        block = [code.load(x, (i + k) * step, word, lanes) for k in range(lanes)]
+                        for j, column in enumerate(transposed(code, block)):
+                            code.store(column, out, i + out_step * j)
+                    single(whole)
+            places.advance()
+
+    return write
+
+
+# ----- for other kernels -----
+
+
+def packed(prepare: Prepare) -> Prepare:
+    """`prepare` for contiguous inputs as one that copies the others into scratch memory first."""
+
+    @wraps(prepare)
+    def wrapped(inputs: Specs, outputs: Specs, **params: Any) -> Prepared | None:
+        strided = [i for i, spec in enumerate(inputs) if not spec.contiguous]
+        dense = tuple([spec._replace(strides=None) for spec in inputs])
+        made = prepare(dense, outputs, **params)
+        if not strided or not isinstance(made, Native):
+            return made
+        first = len(outputs) + len(inputs) + len(made.scratch)
+        places = {len(outputs) + i: first + k for k, i in enumerate(strided)}
+        copies = [copy(inputs[i], len(outputs) + i, places[len(outputs) + i]) for i in strided]
+        calls = [
+            Call(c.function, tuple([places.get(a, a) for a in c.arrays]), c.sizes, c.items, c.cost)
+            for c in made.calls
+        ]
+        if None in copies:
+            return None
+        return native(
+            [*copies, *calls],  # type: ignore[list-item]
+            (*made.scratch, *[dense[i] for i in strided]),
+            [pair for pair in made.overwrites if pair[0] not in strided],
+        )
+
+    return wrapped
