@@ -49,25 +49,6 @@ class Var:
         self._code.builder.store(value.ir, self._place)
 
 
-class Cursor:
-    """An address that moves while the code runs."""
-
-    __slots__ = ("_code", "_dtype", "_place")
-
-    def __init__(self, code: Code, place: Any, dtype: str) -> None:
-        self._code, self._place, self._dtype = code, place, dtype
-
-    @property
-    def address(self) -> Address:
-        """Where it is now."""
-        return Address(self._code.builder.load(self._place, typ=_POINTER))
-
-    def move(self, count: Value | int) -> None:
-        """Moves it on by a number of elements."""
-        moved = self._code.offset(self.address, count, self._dtype)
-        self._code.builder.store(moved.ir, self._place)
-
-
 class Code:
     """A function that is being written.
 
@@ -152,12 +133,6 @@ class Code:
         var.set(value)
         return var
 
-    def cursor(self, address: Address, dtype: str) -> Cursor:
-        """An address in an array of a dtype that begins as `address`."""
-        place = ir.IRBuilder(self._entry).alloca(_POINTER)
-        self.builder.store(address.ir, place)
-        return Cursor(self, place, dtype)
-
     def select(self, condition: Value, a: Any, b: Any) -> Value:
         """`a` where the condition holds, else `b`. One of the two may be a Python number."""
         if isinstance(a, Value):
@@ -224,8 +199,10 @@ class Code:
         """The address of an array: outputs come first, then inputs, then scratch."""
         return Address(self._argument("array", position, self._arrays, _POINTER))
 
-    def size(self, position: int) -> Value:
-        """One of the integers that the call brings."""
+    def size(self, position: int | Value) -> Value:
+        """One of the integers that the call brings. Tables among them are read by a `Value`."""
+        if isinstance(position, Value):
+            return self.load(Address(self._sizes), position, "int64")
         return Value(self, self._argument("size", position, self._sizes, _I64), Type("int64"))
 
     def _argument(self, kind: str, position: int, table: Any, type: Any) -> Any:
