@@ -13,6 +13,9 @@ from kbackend_numba.codegen.value import Address, Value
 
 Index = Value | int
 
+# Products in a turn of the loop.
+_TURN = 16
+
 
 class Tile:
     """Sums of products that are being made in registers.
@@ -43,7 +46,7 @@ class Tile:
         w: Address,
         w_step: Index,
         count: Index,
-        unroll: int = 4,
+        unroll: int = 0,
     ) -> None:
         """Adds the products of `count` steps.
 
@@ -54,22 +57,25 @@ class Tile:
             w: vectors; vector j of step k is at element `k * w_step + j * lanes`.
             w_step: elements from one step to the next.
             count: how many steps.
-            unroll: steps that are written out in one turn of the loop.
+            unroll: steps that are written out in one turn of the loop; 0: as many as make a turn
+                worth its overhead. More would only strain the registers.
         """
         code = self.code
         x_step, w_step = self._index(x_step), self._index(w_step)
         count = self._index(count)
+        unroll = unroll or max(1, _TURN // (self.rows * self.vectors))
         whole = count - count % unroll if unroll > 1 else count
         with code.loop(0, whole, unroll) as k:
             for u in range(unroll):
-                self._step(x, row_offsets, (k + u) * x_step, w, (k + u) * w_step)
+                self.step(x, row_offsets, (k + u) * x_step, w, (k + u) * w_step)
         if unroll > 1:
             with code.loop(whole, count) as k:
-                self._step(x, row_offsets, k * x_step, w, k * w_step)
+                self.step(x, row_offsets, k * x_step, w, k * w_step)
 
-    def _step(
-        self, x: Address, row_offsets: Sequence[Index], x_at: Value, w: Address, w_at: Value
+    def step(
+        self, x: Address, row_offsets: Sequence[Index], x_at: Index, w: Address, w_at: Index
     ) -> None:
+        """Adds the products of one step, whose numbers and vectors begin at `x_at` and `w_at`."""
         code = self.code
         here = code.offset(w, w_at, self.dtype)
         columns = [
