@@ -9,10 +9,11 @@ from kbackend.base.errors import EngineError
 from kbackend.compiler.memory.draft import Draft
 from kbackend.compiler.memory.layout import broadcast_to, contiguous, view
 from kbackend.compiler.memory.plan import assign
+from kbackend.compiler.passes.epilogue import Finished
 from kbackend.compiler.passes.fused import Fused
 from kbackend.core.aval import Aval
 from kbackend.engine.interface import Engine
-from kbackend.engine.program import Program
+from kbackend.engine.program import Program, Step
 from kbackend.ir.graph import Atom, Eqn, Graph, Lit, Var
 
 
@@ -76,9 +77,12 @@ def _lower(draft: Draft, eqn: Eqn, numbers: dict[Var, int], inputs: list[int]) -
         layout = broadcast_to(contiguous(()), aval.shape)  # type: ignore[arg-type]
         numbers[eqn.outputs[0]] = draft.show(aval, base, layout)
         return
+    if isinstance(eqn.op, Finished):
+        _lower_finished(draft, eqn, eqn.op, numbers, inputs)
+        return
+    source = str(eqn.source)
     outputs = [draft.new(var.aval) for var in eqn.outputs]
     numbers.update(zip(eqn.outputs, outputs, strict=True))
-    source = str(eqn.source)
     if isinstance(eqn.op, Fused):
         draft.step("region", inputs, outputs, {"region": eqn.op.region}, source)
         return
@@ -89,6 +93,25 @@ def _lower(draft: Draft, eqn: Eqn, numbers: dict[Var, int], inputs: list[int]) -
         for key, value in eqn.params.items()
     }
     draft.step(name, inputs, outputs, params, source)
+
+
+def _lower_finished(
+    draft: Draft, eqn: Eqn, op: Finished, numbers: dict[Var, int], inputs: list[int]
+) -> None:
+    """Appends a product with its epilogue: one step, or two where the engine declines."""
+    (out,) = eqn.outputs
+    made = draft.new(out.aval)
+    params = op.params
+    prepared = draft.prepared("epilogue", inputs, (made,), params)
+    if prepared is not None:
+        source = str(eqn.source)
+        draft.steps.append(Step("epilogue", tuple(inputs), (made,), params, source, prepared))
+        numbers[out] = made
+        return
+    inside = dict(zip(op.graph.inputs, inputs, strict=True))
+    for inner in op.graph.eqns:
+        _lower(draft, inner, inside, [inside[atom] for atom in inner.inputs])  # type: ignore[index]
+    numbers[out] = inside[op.graph.outputs[0]]  # type: ignore[index]
 
 
 # Equations with graphs inside become steps with programs inside.

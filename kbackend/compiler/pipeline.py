@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from kbackend.compiler.lower import lower
 from kbackend.compiler.passes.algebra import algebra
-from kbackend.compiler.passes.bias import bias
 from kbackend.compiler.passes.cse import cse
 from kbackend.compiler.passes.dce import dce
+from kbackend.compiler.passes.epilogue import epilogue
 from kbackend.compiler.passes.fold import fold
 from kbackend.compiler.passes.fuse import fuse
 from kbackend.compiler.passes.inline import inline
@@ -20,7 +20,7 @@ from kbackend.compiler.passes.schedule import schedule
 from kbackend.compiler.passes.split import split
 from kbackend.core.composite import Composite
 from kbackend.engine.interface import Engine
-from kbackend.engine.program import Program
+from kbackend.engine.program import REDUCTIONS, Program, Spec
 from kbackend.ir.graph import Eqn, Graph
 
 
@@ -50,7 +50,14 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
         )
 
     def fusible(eqn: Eqn) -> bool:
-        return eqn.op.name in engine.fusible
+        name = eqn.op.name
+        if name not in engine.fusible or name not in REDUCTIONS:
+            return name in engine.fusible
+        shape, dtype = eqn.inputs[0].aval[:2]
+        return engine.fuses_reduction(name, Spec(shape, dtype), eqn.params["axes"])
+
+    def able(eqn: Eqn) -> bool:
+        return eqn.op.name in engine.epilogues
 
     return [
         Pass("inline", lambda graph: inline(graph, keep)),
@@ -62,7 +69,7 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
         Pass("dce", dce),
         Pass("split", lambda graph: split(graph, batch, engine.parts)),
         Pass("remat", lambda graph: remat(graph, fusible)),
-        Pass("bias", lambda graph: bias(graph, engine)),
+        Pass("epilogue", lambda graph: epilogue(graph, able, fusible)),
         Pass("fuse", lambda graph: fuse(graph, fusible)),
         Pass("schedule", schedule),
     ]

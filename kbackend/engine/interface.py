@@ -63,6 +63,9 @@ class Engine:
     # What regions may hold: elementwise primitives, composites that are as elementwise as they, and
     # reductions (`kbackend.engine.program.REDUCTIONS`). Without them every operation is a step.
     fusible: ClassVar[frozenset[str]] = frozenset()
+    # Primitives and composites whose kernels can end with a region that takes their result, as
+    # steps "epilogue"; see `Step`. Such a step is made only where `prepare` has a kernel for it.
+    epilogues: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, table: Mapping[str, Kernel], composites: Mapping[str, Kernel]) -> None:
         self.table = dict(table)
@@ -127,6 +130,16 @@ class Engine:
             cut: what would be done in parts.
         """
         return 1
+
+    def fuses_reduction(self, name: str, x: Spec, axes: tuple[int, ...]) -> bool:
+        """Whether a reduction that `fusible` names is worth a place in a region.
+
+        Args:
+            name: the primitive.
+            x: what it reduces; the region's domain.
+            axes: those that it reduces.
+        """
+        return True
 
     def takes_composite(self, name: str, dtype: str) -> bool:
         """Whether there is a kernel for a composite whose first argument has that dtype."""

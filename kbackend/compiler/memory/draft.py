@@ -10,7 +10,7 @@ from kbackend.base import dtypes
 from kbackend.compiler.memory.layout import Layout, contiguous
 from kbackend.core.aval import Aval
 from kbackend.engine.interface import Engine
-from kbackend.engine.program import Spec, Step
+from kbackend.engine.program import Prepared, Spec, Step
 
 
 @dataclass
@@ -80,6 +80,17 @@ class Draft:
         self.step("copy", (value,), (made,), {}, source)
         return made
 
+    def prepared(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], params: Mapping[str, Any]
+    ) -> Prepared | None:
+        """The engine's kernel for values as they lie in memory."""
+        return self.engine.prepare(
+            name,
+            tuple([self.values[i].spec for i in inputs]),
+            tuple([self.values[i].spec for i in outputs]),
+            params,
+        )
+
     def step(
         self,
         name: str,
@@ -89,10 +100,5 @@ class Draft:
         source: str,
     ) -> None:
         """Appends a step, with its kernel if the engine can prepare one."""
-        prepared = self.engine.prepare(
-            name,
-            tuple([self.values[i].spec for i in inputs]),
-            tuple([self.values[i].spec for i in outputs]),
-            params,
-        )
+        prepared = self.prepared(name, inputs, outputs, params)
         self.steps.append(Step(name, tuple(inputs), tuple(outputs), params, source, prepared))
