@@ -1,0 +1,100 @@
+"""Convolutions, channels last: forward, gradient in the input, gradient in the filters."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+
+from kbackend.engine.program import Prepared, Spec
+from kbackend_numba.kernels.conv_direct import Pass, correlation
+from kbackend_numba.kernels.conv_source import three
+from kbackend_numba.kernels.conv_weights import Filters
+from kbackend_numba.kernels.copying import packed
+from kbackend_numba.native import Prepare
+from kbackend_numpy.kernels.conv_axes import axes_of, phases_of
+
+Ints = tuple[int, ...]
+Pads = tuple[tuple[int, int], ...]
+Specs = tuple[Spec, ...]
+
+_DTYPES = ("float32", "float64")
+
+
+def _spread(shape: Ints) -> Ints:
+    """A shape with three spatial dimensions."""
+    return (shape[0], *three(shape[1:-1], 1), shape[-1])
+
+
+def _declined(inputs: Specs, outputs: Specs) -> bool:
+    """Whether there is no compiled kernel for the arrays."""
+    specs = (*inputs, *outputs)
+    return specs[0].dtype not in _DTYPES or not all(s.size for s in specs)
+
+
+@packed
+def prepare_conv(
+    inputs: Specs,
+    outputs: Specs,
+    *,
+    strides: Ints,
+    padding: Pads,
+    dilation: Ints,
+    groups: int = 1,
+) -> Prepared | None:
+    """See `Kernel.prepare`."""
+    (x, w), (y,) = inputs, outputs
+    if _declined(inputs, outputs):
+        return None
+    *window, inner, filters = w.shape
+    axes = axes_of(x.shape[1:-1], y.shape[1:-1], tuple(window), strides, padding, dilation)
+    every = Pass(three(axes), tuple(range(prod(window))), (0, 0, 0), (1, 1, 1))
+    each = filters // groups
+    how = Filters(groups, inner, each, filters, 1, each, inner * filters)
+    return correlation(_spread(x.shape), _spread(y.shape), x.dtype, [every], how)
+
+
+@packed
+def prepare_conv_input_grad(
+    inputs: Specs,
+    outputs: Specs,
+    *,
+    space: Ints,
+    strides: Ints,
+    padding: Pads,
+    dilation: Ints,
+    groups: int = 1,
+) -> Prepared | None:
+    """See `Kernel.prepare`."""
+    (g, w), (x,) = inputs, outputs
+    if _declined(inputs, outputs):
+        return None
+    *window, inner, filters = w.shape
+    axes = axes_of(space, g.shape[1:-1], tuple(window), strides, padding, dilation)
+    passes = []
+    for phases in product(*map(phases_of, axes)):
+        taps = [range(k)[phase.taps][::-1] for k, phase in zip(window, phases, strict=True)]
+        passes.append(
+            Pass(
+                three([phase.axis for phase in phases]),
+                tuple(_number(tap, tuple(window)) for tap in product(*taps)),
+                three([phase.first for phase in phases], 0),
+                three(strides, 1),
+            )
+        )
+    each = filters // groups
+    how = Filters(groups, each, inner, 1, filters, each, inner * filters)
+    return correlation(_spread(g.shape), _spread(x.shape), g.dtype, passes, how)
+
+
+def _number(tap: Ints, window: Ints) -> int:
+    """The number of a tap in the order of the filters."""
+    found = 0
+    for index, size in zip(tap, window, strict=True):
+        found = found * size + index
+    return found
+
+
+PREPARE: dict[str, Prepare] = {
+    "conv": prepare_conv,
+    "conv_input_grad": prepare_conv_input_grad,
+}

@@ -1,0 +1,318 @@
+"""Convolution, and its gradient in the input, as sums of products in registers.
+
+Both are passes over positions: each reads a window of a source by taps, sums up the products with
+filters, and writes to every so many elements of the result. The forward convolution is one pass.
+The gradient in the input has one for each remainder of the positions by the strides, see
+`phases_of`.
+
+A tile holds the results of some positions, anywhere in the block, for a panel of filters. Taps
+whose elements lie side by side are one run; the offsets of positions and runs come from tables
+among the sizes, so that one compiled function does all shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kbackend.engine.program import Spec
+from kbackend_numba import threads
+from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.compile import function
+from kbackend_numba.codegen.target import host
+from kbackend_numba.codegen.tile import Tile
+from kbackend_numba.codegen.value import Address, Value
+from kbackend_numba.kernels.conv_source import SIZES as SOURCE
+from kbackend_numba.kernels.conv_source import Source, source_of, write_source
+from kbackend_numba.kernels.conv_weights import Filters, packing
+from kbackend_numba.native import Call, Native, native
+from kbackend_numpy.kernels.conv_axes import Axis
+
+Ints = tuple[int, ...]
+
+# Positions in a block, so that few places in its last tile stay empty; and as few as may be.
+_POSITIONS, _FEW_POSITIONS = 240, 96
+# Blocks that are enough to share among threads.
+_BLOCKS = 16
+# Bytes of a block's source, which is read once for each panel.
+_SOURCE = 384 << 10
+# Floating point operations in a nanosecond.
+_FLOPS = 150.0
+# Sums of so few products are written out without loops.
+_WRITTEN_OUT = 32
+
+
+class Pass(NamedTuple):
+    """Positions that read a source in one way.
+
+    Attributes:
+        axes: how, along the three dimensions.
+        taps: numbers of the filters' taps, in the order in which they are read.
+        first: the position's indices in the result, for the first of them.
+        every: from one of them to the next.
+    """
+
+    axes: tuple[Axis, Axis, Axis]
+    taps: Ints
+    first: Ints
+    every: Ints
+
+
+def panel_width(columns: int, dtype: str) -> int:
+    """Columns of a panel."""
+    lanes = host().lanes(4 if dtype == "float32" else 8)
+    vectors = -(-columns // lanes)
+    if vectors == 1:
+        return lanes
+    return lanes * (3 if vectors % 2 and vectors % 3 == 0 else 2)
+
+
+def correlation(
+    x: Ints,
+    y: Ints,
+    dtype: str,
+    passes: Sequence[Pass],
+    filters: Filters,
+    bias: bool = False,
+) -> Native:
+    """The kernel `y, x, w` or `y, x, w, bias`.
+
+    Args:
+        x: shape of the source, `(batch, outer, middle, inner, channels)`.
+        y: shape of the result.
+        dtype: of all arrays.
+        passes: which give all of the result.
+        filters: how they lie in memory.
+        bias: whether a vector is added to each position.
+    """
+    # Passes of no taps write zeros; what they would read does not matter.
+    axes = [p.axes for p in passes if p.taps] or [passes[0].axes]
+    images, rows = _block(x, passes, np.dtype(dtype).itemsize)
+    source = source_of(x, axes, images, rows)
+    width = panel_width(filters.columns, dtype)
+    inputs = 4 if bias else 3
+    places = (0, 1, inputs, inputs + 1, *([3] if bias else []))
+    pack, starts, packed = packing(filters, [p.taps for p in passes], width, dtype, (inputs, 2))
+    outer = max(p.axes[0].positions for p in passes)
+    blocks = -(-outer // rows)
+    own = _Sizes(passes, starts, source, y, rows, blocks, filters, width)
+    operations = 2 * y[0] * y[-1] * filters.rows
+    operations *= sum(len(p.taps) * prod(a.positions for a in p.axes) for p in passes)
+    items = -(-x[0] // images) * blocks
+    key = ("correlation", source.copied, width, own.straight, bias, dtype)
+    call = Call(
+        function(key, _Correlation(*key[1:]).write),
+        places,
+        own.sizes,
+        items,
+        operations / items / _FLOPS + prod(y) / items * 0.1,
+    )
+    scratch = (Spec((packed,), dtype), Spec((threads.count(), source.room), dtype))
+    return native([pack, call], scratch)
+
+
+def _block(x: Ints, passes: Sequence[Pass], itemsize: int) -> tuple[int, int]:
+    """Images and positions along the outer dimension in a block."""
+    outer, middle, inner = passes[0].axes
+    line = middle.positions * inner.positions
+    if outer.positions * line < _POSITIONS:
+        images = -(-_POSITIONS // (outer.positions * line))
+        return max(1, min(images, x[0] // _BLOCKS)), outer.positions
+    rows = outer.positions
+    if x[0] < _BLOCKS:
+        rows = min(rows, max(-(-rows * x[0] // _BLOCKS), -(-_FEW_POSITIONS // line)))
+    row = outer.stride * prod(x[2:]) * itemsize
+    return 1, min(rows, max(1, _SOURCE // row, -(-_FEW_POSITIONS // line)))
+
+
+# The integers of the call: these, those of the source, records of the passes, and tables.
+_HEADER = (
+    "blocks",
+    "rows",
+    "groups",
+    "panels",
+    "columns",
+    "channels",
+    "passes",
+    "y_image",
+)
+_RECORD = ("runs", "run", "weights", "positions", "line", "at_runs", "at_x", "at_y", "y_hop")
+
+
+class _Sizes:
+    """The integers of the call.
+
+    Attributes:
+        sizes: all of them.
+        straight: number and length of runs, if they are few enough to be written out, else zeros.
+    """
+
+    def __init__(
+        self,
+        passes: Sequence[Pass],
+        starts: Ints,
+        source: Source,
+        y: Ints,
+        rows: int,
+        blocks: int,
+        filters: Filters,
+        width: int,
+    ) -> None:
+        dense = [prod(y[i + 1 :]) for i in range(4)]
+        header = (
+            blocks, rows, filters.groups, -(-filters.columns // width), filters.columns,
+            filters.rows, len(passes), dense[0],
+        )  # fmt: skip
+        first = len(_HEADER) + len(SOURCE) + len(passes) * len(_RECORD)
+        records: list[int] = []
+        tables: list[int] = []
+        self.straight = (0, 0)
+        for p, start in zip(passes, starts, strict=True):
+            runs, run = _runs(p.axes, source, filters)
+            counts = (min(rows, p.axes[0].positions), p.axes[1].positions, p.axes[2].positions)
+            x_at, y_at = _positions(p, counts, source, dense)
+            at = first + len(tables)
+            records += (
+                len(runs), run, start, p.axes[0].positions, counts[1] * counts[2], at,
+                at + len(runs), at + len(runs) + len(x_at), p.every[0] * dense[1],
+            )  # fmt: skip
+            tables += [*runs, *x_at, *y_at]
+            if len(passes) == 1 and 0 < len(runs) * run <= _WRITTEN_OUT:
+                self.straight = (len(runs), run)
+        self.sizes = (*header, *source.sizes, *records, *tables)
+
+
+def _runs(axes: tuple[Axis, Axis, Axis], source: Source, filters: Filters) -> tuple[list[int], int]:
+    """Offsets of a window's runs of neighbouring elements, and how long each of them is."""
+    run, rest = filters.rows, []
+    steps = [a.dilation * s for a, s in zip(axes, source.steps[1:], strict=True)]
+    for axis, step in zip(reversed(axes), reversed(steps), strict=True):
+        if not rest and (axis.taps == 1 or step == run):
+            run *= axis.taps
+        else:
+            rest.insert(0, np.arange(axis.taps) * step)
+    found = np.zeros((), np.int64)
+    for each in rest:
+        found = np.add.outer(found, each)
+    if not run:
+        return [], 0
+    return found.reshape(-1).tolist(), run
+
+
+def _positions(
+    p: Pass, counts: Ints, source: Source, dense: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """Offsets of a block's positions in the source and in the result."""
+    images = np.arange(source.images)
+    indices = [np.arange(n) for n in counts]
+    x = source.offsets(
+        images, *[a.start + a.stride * i for a, i in zip(p.axes, indices, strict=True)]
+    )
+    y = images * dense[0]
+    for first, every, step, index in zip(p.first, p.every, dense[1:], indices, strict=False):
+        y = np.add.outer(y, (first + every * index) * step)
+    return x.reshape(-1).tolist(), y.reshape(-1).tolist()
+
+
+class _Correlation:
+    """Writes the function whose items are blocks.
+
+    Args:
+        copied: whether blocks copy their source.
+        width: columns of a panel.
+        straight: see `_Sizes`.
+        bias: whether there is one.
+        dtype: of all arrays.
+    """
+
+    def __init__(
+        self, copied: bool, width: int, straight: tuple[int, int], bias: bool, dtype: str
+    ) -> None:
+        self.copied, self.width, self.straight = copied, width, straight
+        self.bias, self.dtype = bias, dtype
+
+    def write(self, code: Code) -> None:
+        """Writes it."""
+        self.code = code
+        self.y, self.x, self.w, self.memory = [code.array(i) for i in range(4)]
+        self.lanes = code.target.lanes(4 if self.dtype == "float32" else 8)
+        self.vectors = self.width // self.lanes
+        self.size = {name: code.size(i) for i, name in enumerate(_HEADER)}
+        sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
+        room = sizes["images"] * sizes["length_outer"] * sizes["length_middle"]
+        room = room * (sizes["left"] + sizes["count"] + sizes["right"])
+        memory = code.offset(self.memory, code.worker * room, self.dtype)
+        with code.loop(code.begin, code.end) as item:
+            block = item // self.size["blocks"]
+            row = item % self.size["blocks"] * self.size["rows"]
+            source, images = write_source(
+                code, sizes, self.copied, self.dtype, self.x, memory, block, row
+            )
+            place = block * sizes["images"] * self.size["y_image"]
+            with code.loop(0, self.size["passes"]) as number:
+                start = number * len(_RECORD) + len(_HEADER) + len(SOURCE)
+                record = {name: code.size(start + i) for i, name in enumerate(_RECORD)}
+                rows = code.minimum(self.size["rows"], record["positions"] - row)
+                count = images * rows * record["line"]
+                into = code.offset(self.y, place + row * record["y_hop"], self.dtype)
+                self._pass(record, source, into, count)
+
+    def _pass(self, record: dict[str, Value], source: Address, into: Address, count: Value) -> None:
+        """All panels of a pass over a block."""
+        code, size = self.code, self.size
+        panel_step = record["runs"] * record["run"] * self.width
+        with code.loop(0, size["groups"]) as group, code.loop(0, size["panels"]) as panel:
+            place = (group * size["panels"] + panel) * panel_step + record["weights"]
+            w = code.offset(self.w, place, self.dtype)
+            x = code.offset(source, group * size["channels"], self.dtype)
+            column = panel * self.width
+            y = code.offset(into, group * size["columns"] + column, self.dtype)
+            left = size["columns"] - column
+            masks = [code.first(left - j * self.lanes, self.lanes) for j in range(self.vectors)]
+            last = self._bias(group * size["columns"] + column, masks)
+            rows = tile_rows(code, self.vectors)
+            with code.loop(0, count, rows) as first:
+                places = [code.minimum(first + i, count - 1) for i in range(rows)]
+                x_at = [code.size(record["at_x"] + place) for place in places]
+                tile = Tile(code, rows, self.vectors, self.dtype)
+                self._sum(tile, record, x, x_at, w)
+                y_at = [code.size(record["at_y"] + place) for place in places]
+                tile.store(y, y_at, masks, last)
+
+    def _bias(self, place: Value, masks: list[Value]) -> Callable[[Value, int, int], Value] | None:
+        """What adds the bias to a vector of sums."""
+        if not self.bias:
+            return None
+        code = self.code
+        bias = code.offset(code.array(4), place, self.dtype)
+        vectors = [
+            code.load(bias, j * self.lanes, self.dtype, self.lanes, mask)
+            for j, mask in enumerate(masks)
+        ]
+        return lambda value, _, j: value + vectors[j]
+
+    def _sum(
+        self, tile: Tile, record: dict[str, Value], x: Address, x_at: list[Any], w: Address
+    ) -> None:
+        """The products of all runs."""
+        code = self.code
+        runs, run = self.straight
+        if runs:
+            for r in range(runs):
+                here = code.offset(x, code.size(record["at_runs"] + r), self.dtype)
+                for k in range(run):
+                    tile.step(here, x_at, k, w, (r * run + k) * self.width)
+            return
+        step = record["run"] * self.width
+        with code.loop(0, record["runs"]) as r:
+            here = code.offset(x, code.size(record["at_runs"] + r), self.dtype)
+            there = code.offset(w, r * step, self.dtype)
+            tile.accumulate(here, x_at, 1, there, self.width, record["run"])
+
+
+def tile_rows(code: Code, vectors: int) -> int:
+    """Rows of a tile: as many as there are registers for, and general registers for offsets."""
+    return min(12, (code.target.registers - vectors - 1) // vectors)
