@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import pi, sqrt
+from math import e, log, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from kbackend.engine.array_module import special
 from kbackend.engine.interface import Kernel
 from kbackend.engine.program import Prepared, Spec
 from kbackend_numpy.kernels.blocks import Rule, elementwise, kernel
+from kbackend_numpy.kernels.vectorised import vectorised
 
 Array = Any
 Ints = tuple[int, ...]
@@ -130,31 +131,35 @@ def _silu_grad(out: Array, g: Array, result: Array, x: Array, s: Array, slope: A
 
 # The normal distribution function is 1 / (1 + exp(x P(x^2))); P is fitted for this module, to an
 # error of 3e-8 before rounding. From the highest power down.
-_CDF = tuple(
-    [
-        np.array(c, np.float32)
-        for c in (
-            -3.512360915e-09, 2.645273937e-07, -7.929498279e-06, 1.106124441e-04,
-            6.518978927e-05, -7.266616895e-02, -1.595769883e00,
-        )
-    ]
+_CDF = (
+    -3.512360915e-09, 2.645273937e-07, -7.929498279e-06, 1.106124441e-04,
+    6.518978927e-05, -7.266616895e-02, -1.595769883e00,
 )  # fmt: skip
+# NumPy's powers of 2 take half the time of those of e where they are vectorised, else far more.
+_POWER, _BASE = (np.exp2, 2.0) if vectorised("exp2") else (np.exp, e)
+# Constants as arrays: to make one of a number costs a call as much as a short loop.
+_FIRST, *_CDF_REST, _LAST = [np.array(c / log(_BASE), np.float32) for c in _CDF]
+_ONE = np.array(1, np.float32)
 
 
-def _gelu_single(out: Array, x: Array, square: Array, p: Array) -> None:
-    np.multiply(x, x, out=square)
-    np.multiply(square, _CDF[0], out=p)
-    for c in _CDF[1:-1]:
-        np.add(p, c, out=p)
-        np.multiply(p, square, out=p)
-    np.add(p, _CDF[-1], out=p)
-    np.multiply(p, x, out=p)
-    np.exp(p, out=p)
-    p += 1
-    np.divide(x, p, out=out)
+def gelu_single(out: Array, x: Array, square: Array, p: Array) -> None:
+    """x times the distribution function, in float32, with two arrays of scratch."""
+    # Each call may have to wait for the interpreter's lock, so what is between them is kept short.
+    add, multiply = np.add, np.multiply
+    multiply(x, x, square)
+    multiply(square, _FIRST, p)
+    for c in _CDF_REST:
+        add(p, c, p)
+        multiply(p, square, p)
+    add(p, _LAST, p)
+    multiply(p, x, p)
+    _POWER(p, p)
+    add(p, _ONE, p)
+    np.divide(x, p, out)
 
 
-def _gelu_double(out: Array, x: Array, cdf: Array) -> None:
+def gelu_double(out: Array, x: Array, cdf: Array) -> None:
+    """The same in float64, with an array of scratch; allocates."""
     np.multiply(x, sqrt(0.5), out=cdf)
     cdf = special.erf_double(np, cdf.reshape(-1)).reshape(x.shape)
     cdf += 1
@@ -187,7 +192,8 @@ def _gelu_exact_grad(
 _LINEAR, _CUBIC = sqrt(2 / pi), 0.044715 * sqrt(2 / pi)
 
 
-def _gelu_tanh(out: Array, x: Array, t: Array, half: Array) -> None:
+def gelu_tanh(out: Array, x: Array, t: Array, half: Array) -> None:
+    """Its approximation by tanh, with two arrays of scratch."""
     np.multiply(x, x, out=t)
     t *= _CUBIC
     t += _LINEAR
@@ -218,10 +224,10 @@ def _gelu_tanh_grad(
     np.multiply(slope, g, out=out)
 
 
-_GELU_TANH = Rule(_gelu_tanh, ("block",) * 2, (0,), 1.6)
+_GELU_TANH = Rule(gelu_tanh, ("block",) * 2, (0,), 1.6)
 _GELU_TANH_GRAD = Rule(_gelu_tanh_grad, ("block",) * 3, (0, 1, 2), 2.8)
-_GELU_SINGLE = Rule(_gelu_single, ("block",) * 2, (0,), 2.4)
-_GELU_DOUBLE = Rule(_gelu_double, ("block",), (0,), 30.0)
+_GELU_SINGLE = Rule(gelu_single, ("block",) * 2, (0,), 2.4)
+_GELU_DOUBLE = Rule(gelu_double, ("block",), (0,), 30.0)
 _GELU_EXACT_GRAD = Rule(_gelu_exact_grad, ("block",) * 2, (0, 1, 2), 2.0)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from kbackend.base.dtypes import numpy_dtype
 from kbackend.engine.array_module.elementwise import UFUNCS
 from kbackend.engine.program import Spec
+from kbackend_numpy.kernels.activation import gelu_double, gelu_single, gelu_tanh
 
 Array = np.ndarray[Any, Any]
 
@@ -111,7 +112,7 @@ def _complex(out: Array, x: Array, y: Array) -> None:
 NAMES = frozenset(UFUNCS) | frozenset(
     ("cast", "bitcast", "select", "rsqrt", "sigmoid", "real", "imag", "complex")
 )
-COMPOSITES = frozenset(("relu", "relu_grad", "masked_scale"))
+COMPOSITES = frozenset(("relu", "relu_grad", "masked_scale", "gelu"))
 # Ufuncs that don't take the output by position.
 _BY_KEYWORD = {"maximum": _maximum, "minimum": _minimum}
 
@@ -153,12 +154,24 @@ def _composite(name: str, out: Spec, params: Mapping[str, Any]) -> Emitted | Non
             Call(_kept, (_OUT, _S, _X)),
         )
         return Emitted(calls, frozenset((0, 1)), (bits, "bool"))
+    if name == "gelu":
+        return _gelu(out, **params)
     calls = (
         Call(_ones_where, (_S, _Y)),
         Call(np.multiply, (_X, dtype.type(params["scale"]), _OUT)),
         Call(_kept, (_OUT, _S, _OUT)),
     )
     return Emitted(calls, frozenset((0,)), (bits,))
+
+
+def _gelu(out: Spec, approximate: bool) -> Emitted:
+    # The results are written last, so that they may take the place of the arguments.
+    scratch = (out.dtype, out.dtype)
+    if approximate:
+        return Emitted((Call(gelu_tanh, (_OUT, _X, _S, _T)),), frozenset((0,)), scratch)
+    if out.dtype == "float32":
+        return Emitted((Call(gelu_single, (_OUT, _X, _S, _T)),), frozenset((0,)), scratch)
+    return Emitted((Call(gelu_double, (_OUT, _X, _S)),), frozenset((0,)), scratch[:1])
 
 
 def emit(

@@ -1,7 +1,9 @@
 """Rematerialisation, and the estimate of memory behind it."""
 
+import pytest
 from hypothesis import given, settings
 
+from kbackend import ops
 from kbackend.compiler.passes.alive import Alive
 from kbackend.compiler.passes.remat import remat
 from kbackend.core import lang
@@ -88,3 +90,17 @@ def test_random_graphs_keep_their_bits_and_never_need_more(graph):
     found = remat(graph, never)
     assert_equivalent(graph, found)
     assert Alive(found).peak <= Alive(graph).peak
+
+
+@pytest.mark.parametrize(("name", "again"), [("relu", True), ("gelu", False)])
+def test_composites_are_as_cheap_as_what_is_inside(name, again):
+    def fn(x, w):
+        low = getattr(ops, name)(w)
+        y = lang.dot(x, low, ((1,), (0,)))
+        wide = lang.exp(lang.broadcast_to(lang.reshape(y, (1, 8, 64)), (16, 8, 64)))
+        return lang.dot(lang.reduce_max(wide, (0,)), low, ((1,), (1,)))
+
+    graph = traced(fn, (8, 32), (32, 64))
+    found = remat(graph, lambda eqn: True)
+    assert_equivalent(graph, found)
+    assert [eqn.op.name for eqn in found.eqns].count(name) == 1 + again

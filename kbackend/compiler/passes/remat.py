@@ -16,6 +16,7 @@ from kbackend.core.composite import Composite
 from kbackend.core.primitive import Primitive
 from kbackend.ir.cost import nbytes
 from kbackend.ir.graph import Eqn, Graph, Substitution, Var
+from kbackend.ir.trace import body_graph
 
 # Elementwise primitives that cost little more than reading and writing memory.
 _CHEAP = frozenset(
@@ -34,7 +35,7 @@ def remat(graph: Graph, fusible: Callable[[Eqn], bool]) -> Graph:
 
     Args:
         graph: any graph.
-        fusible: whether a composite is as cheap as an elementwise primitive.
+        fusible: whether the engine runs a composite as part of a region.
     """
     first = alive = Alive(graph)
     found = graph
@@ -66,7 +67,15 @@ def _one_less(graph: Graph, alive: Alive, fusible: Callable[[Eqn], bool]) -> Gra
 def _cheap(eqn: Eqn, fusible: Callable[[Eqn], bool]) -> bool:
     if isinstance(eqn.op, Primitive):
         return eqn.op.name in _CHEAP
-    return isinstance(eqn.op, Composite) and fusible(eqn)
+    return isinstance(eqn.op, Composite) and fusible(eqn) and _cheap_inside(eqn)
+
+
+def _cheap_inside(eqn: Eqn) -> bool:
+    """Whether a composite is made of nothing but cheap equations."""
+    if isinstance(eqn.op, Composite):
+        body = body_graph(eqn.op, tuple([a.aval for a in eqn.inputs]), dict(eqn.params)).graph
+        return all(map(_cheap_inside, body.eqns))
+    return eqn.op.name in _CHEAP or eqn.op.kind in ("movement", "create")
 
 
 def _again(eqn: Eqn, alive: Alive, peak: int) -> int | None:

@@ -7,6 +7,7 @@ import pytest
 
 from kbackend_numpy import threads
 from kbackend_numpy.kernels import activation, softmax
+from kbackend_numpy.kernels.vectorised import vectorised
 from kbackend_numpy.table import composites
 
 from .harness import allocated, check, prepared, run
@@ -98,6 +99,25 @@ def test_gelu_is_exact():
     (found,) = run(KERNELS["gelu"], [x], {"approximate": False})
     # The fit is good to 3e-8; the exponential and its argument are rounded.
     np.testing.assert_array_less(np.abs(found - exact), 2e-7 * np.maximum(1, np.abs(x)))
+
+
+def test_gelu_is_as_exact_with_either_power(monkeypatch):
+    x = np.linspace(-9, 9, 20001, dtype="float32")
+    (found,) = run(KERNELS["gelu"], [x], {"approximate": False})
+    for power, base in ((np.exp, math.e), (np.exp2, 2.0)):
+        first, *rest, last = [np.array(c / math.log(base), np.float32) for c in activation._CDF]
+        for name, value in zip(
+            ("_POWER", "_FIRST", "_CDF_REST", "_LAST"), (power, first, rest, last), strict=True
+        ):
+            monkeypatch.setattr(activation, name, value)
+        (other,) = run(KERNELS["gelu"], [x], {"approximate": False})
+        # The arguments of the power are rounded otherwise.
+        np.testing.assert_allclose(other, found, rtol=0, atol=5e-7)
+
+
+def test_what_is_vectorised_is_known():
+    assert vectorised("add") or not vectorised("exp2")
+    assert not vectorised("no_such_function")
 
 
 def test_gradient_of_gelu_is_exact():

@@ -91,6 +91,9 @@ def test_composites(shape, dtype, rng):
     x, g = floats(shape, dtype, rng), floats(shape, dtype, rng)
     check(_Kernel([("relu", (0,), {}, dtype)], (1,)), [x])
     check(_Kernel([("relu_grad", (0, 1), {}, dtype)], (2,)), [g, x])
+    for approximate in (False, True):
+        params = {"approximate": approximate}
+        check(_Kernel([("gelu", (0,), params, dtype)], (1,)), [x])
     keep = rng.random(shape) < 0.5
     check(_Kernel([("masked_scale", (0, 1), {"scale": 1.25}, dtype)], (2,)), [x, keep])
 
