@@ -1,78 +1,159 @@
 """Packing a matrix into panels, which a tile reads from end to end.
 
-A panel is a group of neighbouring columns: its rows lie one behind the other. What is missing in
-the last panel is filled with zeros.
+A panel is a group of neighbouring columns: its rows lie one behind the other. Where the last panel
+has columns that the matrix has not, their numbers are of no account.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.value import Address, Value
 
 
-def pack(
-    code: Code,
-    dtype: str,
-    how: str,
-    width: int,
-    source: Address,
-    row: Value,
-    column: Value,
-    rows: Value,
-    columns: Value,
-    panels: Address,
-    panel_step: Value,
-) -> None:
-    """Writes the loops that pack a matrix.
+class Packing(NamedTuple):
+    """What the code depends on.
 
-    Args:
-        code: where to write.
+    Attributes:
+        along: what lies side by side in the matrix: "rows", "columns" or, if neither does, "".
+        width: columns of a panel: a multiple of a vector's lanes.
         dtype: of the numbers.
-        how: "rows" if the numbers of a row lie side by side, else "columns".
-        width: columns of a panel.
-        source: of the matrix.
+    """
+
+    along: str
+    width: int
+    dtype: str
+
+
+class Source(NamedTuple):
+    """The matrix to pack.
+
+    Attributes:
+        address: of its first number.
         row: elements from one row to the next.
         column: elements from one column to the next.
         rows: how many.
         columns: how many.
-        panels: where to pack.
-        panel_step: elements from one panel to the next.
     """
+
+    address: Address
+    row: Value
+    column: Value
+    rows: Value
+    columns: Value
+
+
+def panel_rows(rows: int, lanes: int) -> int:
+    """Rows for which a panel has room: they are written in whole vectors."""
+    return -(-rows // lanes) * lanes
+
+
+def pack(code: Code, packing: Packing, source: Source, panels: Address, step: Value) -> None:
+    """Writes the loops that pack a matrix.
+
+    Args:
+        code: where to write.
+        packing: how.
+        source: the matrix.
+        panels: where to pack.
+        step: elements from one panel to the next.
+    """
+    width, dtype = packing.width, packing.dtype
+    write = {"rows": _rows, "columns": _columns, "": _numbers}[packing.along]
+    with code.loop(0, source.columns, width) as first:
+        panel = code.offset(panels, first // width * step, dtype)
+        here = code.offset(source.address, first * source.column, dtype)
+        left = source.columns - first
+        write(code, packing, source._replace(address=here, columns=left), panel)
+
+
+def _rows(code: Code, packing: Packing, source: Source, panel: Address) -> None:
+    """A panel whose rows lie side by side in the matrix."""
+    width, dtype = packing.width, packing.dtype
     lanes = code.target.lanes(4 if dtype == "float32" else 8)
-    with code.loop(0, columns, width) as first:
-        panel = code.offset(panels, first // width * panel_step, dtype)
-        here = code.offset(source, first * column, dtype)
-        with code.loop(0, rows) as i:
-            if how == "rows":
-                for j in range(0, width, lanes):
-                    mask = code.first(columns - first - j, lanes)
-                    value = code.load(here, i * row + j, dtype, lanes, mask)
-                    code.store(value, panel, i * width + j)
-            else:
-                with code.loop(0, width) as j:
-                    inside = first + j < columns
-                    found = code.var(code.number(0.0, dtype))
-                    with code.when(inside):
-                        found.set(code.load(here, i * row + j * column, dtype))
-                    code.store(found.value, panel, i * width + j)
+
+    def copy(masks: Sequence[Value | None]) -> None:
+        with code.loop(0, source.rows) as i:
+            for j, mask in enumerate(masks):
+                value = code.load(source.address, i * source.row + j * lanes, dtype, lanes, mask)
+                code.store(value, panel, i * width + j * lanes)
+
+    vectors = width // lanes
+    with code.either(source.columns >= width) as (full, partial):
+        with full:
+            copy([None] * vectors)
+        with partial:
+            copy([code.first(source.columns - j * lanes, lanes) for j in range(vectors)])
 
 
-def write_pack(code: Code, how: str, width: int, dtype: str) -> None:
+def _columns(code: Code, packing: Packing, source: Source, panel: Address) -> None:
+    """A panel whose columns lie side by side: squares of numbers are transposed in registers."""
+    width, dtype = packing.width, packing.dtype
+    lanes = code.target.lanes(4 if dtype == "float32" else 8)
+    zero = code.number(0.0, dtype, lanes)
+    last = source.columns - 1
+    with code.loop(0, source.rows, lanes) as i, code.loop(0, width, lanes) as j:
+        # A column that the matrix has not is another's copy.
+        places = [code.minimum(j + c, last) * source.column + i for c in range(lanes)]
+        columns = [code.var(zero) for _ in range(lanes)]
+        left = source.rows - i
+        with code.either(left >= lanes) as (full, partial):
+            with full:
+                for column, place in zip(columns, places, strict=True):
+                    column.set(code.load(source.address, place, dtype, lanes))
+            with partial:
+                mask = code.first(left, lanes)
+                for column, place in zip(columns, places, strict=True):
+                    column.set(code.load(source.address, place, dtype, lanes, mask))
+        rows = transposed(code, [column.value for column in columns])
+        for r, row in enumerate(rows):
+            code.store(row, panel, (i + r) * width + j)
+
+
+def _numbers(code: Code, packing: Packing, source: Source, panel: Address) -> None:
+    """A panel whose numbers lie anywhere."""
+    width, dtype = packing.width, packing.dtype
+    last = source.columns - 1
+    with code.loop(0, source.rows) as i, code.loop(0, width) as j:
+        place = i * source.row + code.minimum(j, last) * source.column
+        code.store(code.load(source.address, place, dtype), panel, i * width + j)
+
+
+def transposed(code: Code, rows: Sequence[Value]) -> list[Value]:
+    """As many vectors as each has lanes, transposed."""
+    lanes = len(rows)
+    found, half = list(rows), lanes // 2
+    while half:
+        # Squares of 2 half x 2 half: the upper right and the lower left quarter change places.
+        upper = [i + (lanes - half) * (i // half % 2) for i in range(lanes)]
+        lower = [i + half + (lanes - half) * (i // half % 2) for i in range(lanes)]
+        for i in range(lanes):
+            if i // half % 2 == 0:
+                a, b = found[i], found[i + half]
+                found[i] = code.shuffle(a, b, upper)
+                found[i + half] = code.shuffle(a, b, lower)
+        half //= 2
+    return found
+
+
+def write_pack(code: Code, packing: Packing) -> None:
     """Writes the function whose items are the panels of a stack of matrices.
 
     Its arrays are the panels and the matrices; its sizes their rows and columns, the elements to
     the first matrix, from one to the next in the outer and in the inner dimension, from one row to
-    the next and from one column to the next, and the length of the inner dimension.
+    the next and from one column to the next, the length of the inner dimension, and the elements
+    from one panel to the next.
     """
-    rows, columns, start, outer, inner, row, column, length = [code.size(i) for i in range(8)]
+    rows, columns, start, outer, inner, row, column, length, step = [code.size(i) for i in range(9)]
+    width, dtype = packing.width, packing.dtype
     panels = (columns + (width - 1)) // width
-    step = rows * width
     with code.loop(code.begin, code.end) as item:
         matrix, panel = item // panels, item % panels
         first = panel * width
         place = start + matrix // length * outer + matrix % length * inner + first * column
-        pack(
-            code, dtype, how, width, code.offset(code.array(1), place, dtype), row, column, rows,
-            code.minimum(columns - first, code.number(width)),
-            code.offset(code.array(0), item * step, dtype), step,
-        )  # fmt: skip
+        address = code.offset(code.array(1), place, dtype)
+        left = code.minimum(columns - first, code.number(width))
+        into = code.offset(code.array(0), item * step, dtype)
+        pack(code, packing, Source(address, row, column, rows, left), into, step)

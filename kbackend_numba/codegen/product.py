@@ -3,8 +3,8 @@
 The result is cut into tiles of `rows` by `vectors` vectors, see `Tile`; one below the other tiles
 have two heights, `rows + 1` and `rows`, so that any number of rows is made up of them. The columns
 of a tile's width are a panel. The second matrix is read panel by panel, each of them as often as
-there are tiles in the block of rows. If its rows don't lie in memory as a tile reads them, an item
-first packs the panels of its block into scratch memory.
+there are tiles in the block of rows. Where it doesn't lie in memory as tiles like to read it, an
+item first packs the panels of its block into scratch memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
-from kbackend_numba.codegen.pack import pack
+from kbackend_numba.codegen.pack import Packing, Source, pack
+from kbackend_numba.codegen.summing import BIAS, RESULT
 from kbackend_numba.codegen.tile import Tile
 from kbackend_numba.codegen.value import Address, Value
 
@@ -40,7 +41,6 @@ SIZES = (
     "bias",  # to the first number of the bias
     "begin_with",  # what sums begin with: 0, 1 for the bias, 2 for what stands in the result
 )  # fmt: skip
-ZERO, BIAS, RESULT = 0, 1, 2
 
 
 class Form(NamedTuple):
@@ -50,8 +50,8 @@ class Form(NamedTuple):
         rows: of the lower tiles; all others have one more.
         two_heights: whether there are others.
         vectors: in a row of a tile.
-        packing: how the second matrix is packed: "" not at all, "rows" if the numbers of a row lie
-            side by side, else "columns".
+        along: what lies side by side in the first matrix: "rows", "columns" or nothing, "".
+        packing: what lies side by side in the second matrix, which is packed; `None` if it isn't.
         tail: whether the last panel is not full.
         dtype: of all matrices.
     """
@@ -59,7 +59,8 @@ class Form(NamedTuple):
     rows: int
     two_heights: bool
     vectors: int
-    packing: str
+    along: str
+    packing: str | None
     tail: bool
     dtype: str
 
@@ -78,9 +79,10 @@ class _Product:
         self.width = self.lanes * form.vectors
 
     def write(self) -> None:
-        code, size = self.code, self.size
+        code, size, dtype = self.code, self.size, self.form.dtype
         across = _ceil(size["panels"], size["panels_item"])
         down = _ceil(size["tiles"], size["tiles_item"])
+        # The block of columns whose panels are there already.
         packed = code.var(code.number(-1))
         with code.loop(code.begin, code.end) as item:
             block, row_block = item // down, item % down
@@ -94,24 +96,32 @@ class _Product:
             c = self._matrix("c", outer, inner, group * size["c_group"])
             panel = column_block * size["panels_item"]
             panels = code.minimum(size["panels_item"], size["panels"] - panel)
-            column = panel * self.width
-            if self.form.packing:
-                room = size["panels_item"] * size["panel_step"]
-                panel_base = code.offset(self.array["panels"], code.worker * room, self.form.dtype)
-                with code.when(packed.value.differs(block)):
-                    pack(
-                        code, self.form.dtype, self.form.packing, self.width,
-                        code.offset(b, column * size["b_column"], self.form.dtype),
-                        size["b_row"], size["b_column"], count,
-                        code.minimum(size["n"] - column, panels * self.width),
-                        panel_base, size["panel_step"],
-                    )  # fmt: skip
-                packed.set(block)
-            else:
-                panel_base = code.offset(b, panel * size["panel_step"], self.form.dtype)
             first = row_block * size["tiles_item"]
             last = code.minimum(first + size["tiles_item"], size["tiles"])
-            self._block(a, panel_base, c, count, panel, panels, first, last)
+            # Nothing to sum up still makes a result.
+            with code.loop(0, code.maximum(count, 1), size["k_block"]) as k:
+                now = code.minimum(size["k_block"], count - k)
+                x = code.offset(a, k * size["a_column"], dtype)
+                if self.form.packing is None:
+                    place = panel * size["panel_step"] + k * size["panel_row"]
+                    w = code.offset(b, place, dtype)
+                else:
+                    w = self._worker_panels()
+                    key = block * size["k"] + k
+                    with code.when(packed.value.differs(key)):
+                        column = panel * self.width
+                        here = code.offset(b, k * size["b_row"] + column * size["b_column"], dtype)
+                        columns = code.minimum(size["n"] - column, panels * self.width)
+                        source = Source(here, size["b_row"], size["b_column"], now, columns)
+                        packing = Packing(self.form.packing, self.width, dtype)
+                        pack(code, packing, source, w, size["panel_step"])
+                    packed.set(key)
+                begin_with = code.select(k > 0, RESULT, size["begin_with"])
+                self._block(x, w, c, now, panel, panels, first, last, begin_with)
+
+    def _worker_panels(self) -> Address:
+        room = self.size["panels_item"] * self.size["panel_step"]
+        return self.code.offset(self.array["panels"], self.code.worker * room, self.form.dtype)
 
     def _matrix(self, name: str, outer: Value, inner: Value, more: Value) -> Address:
         size = self.size
@@ -128,26 +138,21 @@ class _Product:
         panels: Value,
         first: Value,
         last: Value,
+        begin_with: Value,
     ) -> None:
-        """An item: `panels` panels from `panel` on, tiles from `first` up to `last`."""
+        """Adds `count` products in `panels` panels, the tiles from `first` up to `last`."""
         code, size, form = self.code, self.size, self.form
         tall = size["tall"]
-        # Nothing to sum up still makes a result.
-        with code.loop(0, code.maximum(count, 1), size["k_block"]) as k:
-            now = code.minimum(size["k_block"], count - k)
-            begin_with = code.select(k > 0, RESULT, size["begin_with"])
-            here = code.offset(b, k * size["panel_row"], form.dtype)
-            there = code.offset(a, k * size["a_column"], form.dtype)
-            with code.loop(0, panels) as p:
-                w = code.offset(here, p * size["panel_step"], form.dtype)
-                column = (panel + p) * self.width
-                heights = [(form.rows, code.maximum(first, tall), last)]
-                if form.two_heights:
-                    heights.insert(0, (form.rows + 1, first, code.minimum(last, tall)))
-                for rows, start, stop in heights:
-                    with code.loop(start, stop) as tile:
-                        row = tile * form.rows + code.minimum(tile, tall)
-                        self._tile(rows, row, column, there, w, c, now, begin_with)
+        with code.loop(0, panels) as p:
+            w = code.offset(b, p * size["panel_step"], form.dtype)
+            column = (panel + p) * self.width
+            heights = [(form.rows, code.maximum(first, tall), last)]
+            if form.two_heights:
+                heights.insert(0, (form.rows + 1, first, code.minimum(last, tall)))
+            for rows, start, stop in heights:
+                with code.loop(start, stop) as tile:
+                    row = tile * form.rows + code.minimum(tile, tall)
+                    self._tile(rows, row, column, a, w, c, count, begin_with)
 
     def _tile(
         self,
@@ -176,8 +181,11 @@ class _Product:
             vector = code.offset(self.array["bias"], size["bias"] + column, form.dtype)
             tile.load(vector, [0] * rows, masks)
         x = code.offset(a, row * size["a_row"], form.dtype)
-        x_rows = [size["a_row"] * i for i in range(rows)]
-        tile.accumulate(x, x_rows, size["a_column"], w, size["panel_row"], count)
+        # Steps that are known leave registers to the sums.
+        row_step = 1 if form.along == "columns" else size["a_row"]
+        x_rows = [row_step * i for i in range(rows)]
+        x_step = 1 if form.along == "rows" else size["a_column"]
+        tile.accumulate(x, x_rows, x_step, w, size["panel_row"], count)
         tile.store(y, y_rows, masks)
 
 

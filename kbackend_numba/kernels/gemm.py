@@ -22,26 +22,27 @@ once: `packed` gives the calls that do it, and a `Matrix` to hand to `product` i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from kbackend.engine.program import Spec
 from kbackend_numba import threads
 from kbackend_numba.codegen import product as writing
+from kbackend_numba.codegen import summing
 from kbackend_numba.codegen.compile import function
-from kbackend_numba.codegen.pack import write_pack
+from kbackend_numba.codegen.pack import Packing, panel_rows, write_pack
 from kbackend_numba.codegen.product import Form
 from kbackend_numba.codegen.target import host
+from kbackend_numba.kernels.gemm_plan import panel_width
+from kbackend_numba.kernels.gemm_plan import plan as make_plan
 from kbackend_numba.native import Call
 
 # Floating point operations per nanosecond on one thread, roughly.
+FORCE = [None]
 FLOPS = 150.0
-# Bytes of a panel that should stay in the first cache, and of packed panels in the second.
-_FIRST_CACHE, _SECOND_CACHE = 32 << 10, 1 << 20
-# Operations that an item should have at least, and items that are enough for any machine.
-_ITEM_FLOPS, _ENOUGH_ITEMS = 1 << 20, 256
-# Nanoseconds to pack a number.
-_PACKING = 0.3
+# Nanoseconds to pack a number, and to add one to others.
+_PACKING, _ADDING = 0.3, 0.1
 
 
 class Matrix(NamedTuple):
@@ -121,60 +122,94 @@ def product(
         add: whether to add to what `c` holds.
     """
     m, n, k = shape
-    lanes = host().lanes(4 if dtype == "float32" else 8)
-    vectors = b.panel // lanes if b.panel else _vectors(-(-n // lanes))
-    width = lanes * vectors
-    most = _most_rows(vectors)
-    tiles = -(-m // most)
-    rows = m // tiles if tiles else 1
-    tall = m - rows * tiles
-    panels = -(-n // width)
-    if b.panel or (b.column == 1 and n % width == 0):
-        packing = ""
-    else:
-        packing = "rows" if b.column == 1 else "columns"
-    form = Form(rows, tall > 0, vectors, packing, n % width != 0, dtype)
+    if not m * n * sizes_of(stack):
+        return Product(())
     itemsize = 4 if dtype == "float32" else 8
-    k_block = _even(k, _FIRST_CACHE // (width * itemsize))
-    matrices = stack[0] * stack[1]
-    panels_item, tiles_item = _items(matrices, panels, tiles, 2 * width * rows * k, bool(packing))
-    if packing:
-        panels_item = max(1, min(panels_item, _SECOND_CACHE // max(1, width * k * itemsize)))
+    lanes = host().lanes(itemsize)
+    packing = None
+    if not b.panel and not _in_place(b, n, itemsize):
+        packing = _along(b, k, n)
+    plan = make_plan(shape, stack[0] * stack[1], itemsize, packing is not None, b.panel)
+    width = plan.width
+    form = Form(
+        plan.rows, plan.tall > 0, plan.vectors, _along(a, m, k), packing, n % width != 0, dtype
+    )
     if b.panel:
         panel_step, panel_row = b.column, b.row
-    elif packing:
-        panel_step, panel_row = width * k, width
+    elif packing is not None:
+        panel_step, panel_row = width * panel_rows(plan.k_block, lanes), width
     else:
         panel_step, panel_row = width, b.row
-    begin_with = writing.RESULT if add else writing.ZERO if bias is None else writing.BIAS
+    begin_with = summing.RESULT if add else summing.ZERO if bias is None else summing.BIAS
+    into, scratch_specs, after = c, [], []
+    if packing is not None:
+        size = threads.count() * plan.panels_item * panel_step
+        scratch_specs.append(Spec((max(1, size),), dtype))
     sizes = {
-        "n": n, "k": k, "k_block": k_block, "k_group": k, "tall": tall, "tiles": tiles,
-        "tiles_item": tiles_item, "panels": panels, "panels_item": panels_item,
-        "outer": stack[0], "inner": stack[1],
+        "n": n, "k": k, "k_block": plan.k_block, "k_group": plan.k_group, "tall": plan.tall,
+        "tiles": plan.tiles, "tiles_item": plan.tiles_item, "panels": plan.panels,
+        "panels_item": plan.panels_item, "outer": stack[0], "inner": stack[1],
         "a": a.offset, "a_outer": a.outer, "a_inner": a.inner, "a_row": a.row,
         "a_column": a.column,
         "b": b.offset, "b_outer": b.outer, "b_inner": b.inner, "b_row": b.row,
-        "b_column": b.column,
-        "c": c.offset, "c_group": 0, "c_outer": c.outer, "c_inner": c.inner, "c_row": c.row,
-        "panel_step": panel_step, "panel_row": panel_row,
+        "b_column": b.column, "panel_step": panel_step, "panel_row": panel_row,
         "bias": 0 if bias is None else bias[1], "begin_with": begin_with,
     }  # fmt: skip
-    specs = []
-    if packing:
-        specs.append(Spec((threads.count(), max(1, panels_item * panel_step)), dtype))
+    bias_array = c.array if bias is None else bias[0]
+    if plan.groups > 1:
+        into = Matrix(scratch + len(scratch_specs), n, 1, 0, stack[1] * m * n, m * n)
+        scratch_specs.append(Spec((plan.groups, stack[0] * stack[1] * m * n), dtype))
+        after.append(_sum_of_groups(m, n, plan.groups, into, c, stack, bias_array, sizes, dtype))
+        sizes["begin_with"] = summing.ZERO
+    sizes |= {
+        "c": into.offset, "c_group": stack[0] * stack[1] * m * n, "c_outer": into.outer,
+        "c_inner": into.inner, "c_row": into.row,
+    }  # fmt: skip
     arrays = (
-        c.array, a.array, b.array, c.array if bias is None else bias[0],
-        scratch if packing else c.array,
+        into.array, a.array, b.array, bias_array, c.array if packing is None else scratch,
     )  # fmt: skip
-    across = -(-panels // panels_item)
-    down = -(-tiles // tiles_item)
-    items = matrices * across * down
-    cost = 2.0 * m * n * k * matrices / max(1, items) / FLOPS
+    flops = 2.0 * m * n * k * stack[0] * stack[1]
     call = Call(
         function(("product", *form), lambda code: writing.write_product(code, form)),
-        arrays, tuple([sizes[name] for name in writing.SIZES]), items, max(1.0, cost),
+        arrays, tuple([sizes[name] for name in writing.SIZES]), plan.items,
+        max(1.0, flops / max(1, plan.items) / FLOPS),
     )  # fmt: skip
-    return Product((call,), tuple(specs))
+    return Product((call, *after), tuple(scratch_specs))
+
+
+def _in_place(b: Matrix, n: int, itemsize: int) -> bool:
+    """Whether a tile may as well read the second matrix where it is."""
+    width = panel_width(n, itemsize)
+    return b.column == 1 and n % width == 0
+
+
+def _sum_of_groups(
+    m: int,
+    n: int,
+    groups: int,
+    parts: Matrix,
+    c: Matrix,
+    stack: tuple[int, int],
+    bias: int,
+    sizes: Mapping[str, int],
+    dtype: str,
+) -> Call:
+    """The call that adds the results of groups."""
+    own = {
+        "n": n, "m": m, "groups": groups, "inner": stack[1], "group": sizes_of(stack) * m * n,
+        "c": c.offset, "c_outer": c.outer, "c_inner": c.inner, "c_row": c.row,
+        "bias": sizes["bias"], "begin_with": sizes["begin_with"],
+    }  # fmt: skip
+    return Call(
+        function(("sum of groups", dtype), lambda code: summing.write_sum(code, dtype)),
+        (c.array, parts.array, bias), tuple([own[name] for name in summing.SIZES]),
+        sizes_of(stack) * m, max(1.0, n * (groups + 1) * _ADDING),
+    )  # fmt: skip
+
+
+def sizes_of(stack: tuple[int, int]) -> int:
+    """How many matrices a stack has."""
+    return stack[0] * stack[1]
 
 
 def packed(
@@ -191,43 +226,23 @@ def packed(
         stack: how many matrices, in the outer and the inner dimension.
         dtype: "float32" or "float64".
     """
-    lanes = host().lanes(4 if dtype == "float32" else 8)
-    width = lanes * _vectors(-(-n // lanes))
+    itemsize = 4 if dtype == "float32" else 8
+    lanes, width = host().lanes(itemsize), panel_width(n, itemsize)
     panels = -(-n // width)
-    how = "rows" if b.column == 1 else "columns"
-    sizes = (k, n, b.offset, b.outer, b.inner, b.row, b.column, stack[1])
+    packing = Packing(_along(b, k, n), width, dtype)
+    step = width * panel_rows(k, lanes)
+    sizes = (k, n, b.offset, b.outer, b.inner, b.row, b.column, stack[1], step)
     items = stack[0] * stack[1] * panels
     call = Call(
-        function(("pack", how, width, dtype), lambda code: write_pack(code, how, width, dtype)),
+        function(("pack", *packing), lambda code: write_pack(code, packing)),
         (scratch, b.array), sizes, items, max(1.0, k * width * _PACKING),
     )  # fmt: skip
-    step = k * width
     matrix = Matrix(scratch, width, step, 0, stack[1] * panels * step, panels * step, width)
     return Packed((call,), (Spec((max(1, items * step),), dtype),), matrix)
 
 
-def _vectors(count: int) -> int:
-    """How many vectors wide tiles are, where a row of the result has `count` of them."""
-    if count < 6:
-        return max(1, count if count != 4 else 2)
-    return 3 if count % 3 == 0 and count % 2 else 2
-
-
-def _most_rows(vectors: int) -> int:
-    """How many rows fit into the registers, beside a row of vectors and a number."""
-    return max(1, min(14, (host().registers - 2 - vectors) // vectors))
-
-
-def _even(total: int, most: int) -> int:
-    """The length of parts that are as long as they may, and about equal."""
-    parts = max(1, -(-total // most))
-    return max(1, -(-total // parts))
-
-
-def _items(matrices: int, panels: int, tiles: int, flops: int, packing: bool) -> tuple[int, int]:
-    """How many panels and tiles an item has."""
-    wanted = max(1, min(_ENOUGH_ITEMS, matrices * panels * tiles * flops // _ITEM_FLOPS))
-    wanted = -(-wanted // matrices)
-    across = min(panels, wanted)
-    down = min(tiles, -(-wanted // max(1, across)))
-    return max(1, -(-panels // max(1, across))), max(1, -(-tiles // max(1, down)))
+def _along(matrix: Matrix, rows: int, columns: int) -> str:
+    """What lies side by side in a matrix; see `Form`."""
+    if matrix.column == 1 or columns == 1:
+        return "rows"
+    return "columns" if matrix.row == 1 or rows == 1 else ""

@@ -1,0 +1,46 @@
+"""Adding up results of which each holds a group of the summands."""
+
+from __future__ import annotations
+
+from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.value import Value
+from kbackend_numba.codegen.vectors import each_vector
+
+# What sums begin with: nothing, the bias, or what stands in the result.
+ZERO, BIAS, RESULT = 0, 1, 2
+
+# What the call brings; its arrays are the result, the groups' results and the bias.
+SIZES = (
+    "n",  # columns of the result
+    "m",  # and its rows
+    "groups",
+    "inner",  # matrices in the inner dimension of the stack
+    "group",  # elements from one group's result to the next
+    "c", "c_outer", "c_inner", "c_row",  # see `product.SIZES`
+    "bias",
+    "begin_with",
+)  # fmt: skip
+
+
+def write_sum(code: Code, dtype: str) -> None:
+    """Writes the function whose items are the rows of all matrices."""
+    size = {name: code.size(i) for i, name in enumerate(SIZES)}
+    c, parts, bias = [code.array(i) for i in range(3)]
+    lanes = code.target.lanes(4 if dtype == "float32" else 8)
+    with code.loop(code.begin, code.end) as item:
+        matrix, row = item // size["m"], item % size["m"]
+        outer, inner = matrix // size["inner"], matrix % size["inner"]
+        place = size["c"] + outer * size["c_outer"] + inner * size["c_inner"] + row * size["c_row"]
+
+        def add(at: Value, mask: Value | None, place: Value = place, item: Value = item) -> None:
+            total = code.var(code.number(0.0, dtype, lanes))
+            with code.when(size["begin_with"].equals(RESULT)):
+                total.set(code.load(c, place + at, dtype, lanes, mask))
+            with code.when(size["begin_with"].equals(BIAS)):
+                total.set(code.load(bias, size["bias"] + at, dtype, lanes, mask))
+            with code.loop(0, size["groups"]) as group:
+                here = group * size["group"] + item * size["n"] + at
+                total.set(total.value + code.load(parts, here, dtype, lanes, mask))
+            code.store(total.value, c, place + at, mask)
+
+        each_vector(code, size["n"], lanes, add)

@@ -1,0 +1,140 @@
+"""How a matrix product is cut: into tiles and panels, blocks for the caches, items for the threads.
+
+The sums over the columns of the first matrix are cut without regard to the number of threads, so
+results don't depend on it. How many tiles an item has, on the other hand, changes no result.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kbackend_numba import threads
+from kbackend_numba.codegen.target import host
+
+# Bytes of a panel that should stay in the first cache, and of a block's panels in the second.
+_FIRST_CACHE, _SECOND_CACHE = 32 << 10, 384 << 10
+# Most rows of a tile: more would bring nothing.
+_MOST_ROWS = 14
+# Operations that make an item worth its while, and items for each thread.
+_ITEM, _ITEMS_PER_THREAD = 1 << 19, 4
+# Rows and columns that an item of its own may well have, and how many items there should be before
+# long sums are cut into groups, of that many summands at least.
+_SIDE, _ENOUGH, _GROUP = 128, 16, 512
+# Packing a number costs as much as reading that many.
+_PACKING = 3
+
+
+class Plan(NamedTuple):
+    """How a product is cut.
+
+    Attributes:
+        vectors: of a tile's row.
+        width: columns of a panel.
+        rows: of a tile, but the first `tall` ones have one more.
+        tall: see `rows`.
+        tiles: below each other.
+        tiles_item: of these in an item.
+        panels: side by side.
+        panels_item: of these in an item.
+        groups: of summands, each of which makes a result of its own.
+        k_group: summands in a group.
+        k_block: summands that are added before the next panel.
+        items: in all.
+    """
+
+    vectors: int
+    width: int
+    rows: int
+    tall: int
+    tiles: int
+    tiles_item: int
+    panels: int
+    panels_item: int
+    groups: int
+    k_group: int
+    k_block: int
+    items: int
+
+
+def plan(
+    shape: tuple[int, int, int], matrices: int, itemsize: int, packing: bool, width: int = 0
+) -> Plan:
+    """The plan of a product.
+
+    Args:
+        shape: rows and columns of the result, at least one, and summands.
+        matrices: in the stack.
+        itemsize: bytes of a number.
+        packing: whether items pack the second matrix.
+        width: columns of a panel, if they are given; else 0.
+    """
+    m, n, k = shape
+    lanes = host().lanes(itemsize)
+    width = width or panel_width(n, itemsize)
+    vectors = width // lanes
+    tiles = _ceil(m, _most_rows(vectors))
+    panels = _ceil(n, width)
+    k_group = _group(m, n, k, matrices)
+    groups = max(1, _ceil(k, k_group))
+    k_block = _even(k_group, _FIRST_CACHE // (width * itemsize))
+    rows = m // tiles
+    across, down = _split(
+        panels, tiles, matrices * groups, 2 * rows * width * k_group, width, rows, packing
+    )
+    most = max(1, _SECOND_CACHE // (itemsize * k_block))
+    panels_item = max(1, min(_ceil(panels, across), most // width))
+    tiles_item = _ceil(tiles, down)
+    if panels > 1:
+        tiles_item = max(1, min(tiles_item, most // rows))
+    items = matrices * groups * _ceil(panels, panels_item) * _ceil(tiles, tiles_item)
+    return Plan(
+        vectors, width, rows, m - rows * tiles, tiles, tiles_item, panels, panels_item, groups,
+        k_group, k_block, items,
+    )  # fmt: skip
+
+
+def panel_width(n: int, itemsize: int) -> int:
+    """Columns of a panel of a matrix that has `n` columns."""
+    lanes = host().lanes(itemsize)
+    count = max(1, _ceil(n, lanes))
+    if count in (1, 3, 5):
+        return count * lanes
+    return lanes * (3 if count % 3 == 0 and count % 2 else 2)
+
+
+def _most_rows(vectors: int) -> int:
+    """How many rows fit into the registers, beside a row of vectors and a number."""
+    return max(1, min(_MOST_ROWS, (host().registers - 2 - vectors) // vectors))
+
+
+def _group(m: int, n: int, k: int, matrices: int) -> int:
+    """Summands in a group."""
+    items = max(1, matrices * _ceil(m, _SIDE) * _ceil(n, _SIDE))
+    groups = min(_ENOUGH // items, k // _GROUP)
+    return _even(k, _ceil(k, groups)) if groups > 3 else max(1, k)
+
+
+def _split(
+    panels: int, tiles: int, others: int, flops: int, width: int, rows: int, packing: bool
+) -> tuple[int, int]:
+    """Into how many parts the columns and the rows are cut."""
+    most = max(1, panels * tiles * flops // _ITEM)
+    wanted = min(most, _ceil(_ITEMS_PER_THREAD * threads.count(), others))
+    best, least = (1, 1), None
+    for down in range(1, min(tiles, wanted) + 1):
+        across = min(panels, _ceil(wanted, down))
+        if across * down < min(wanted, panels * tiles) and down < min(tiles, wanted):
+            continue
+        read = tiles * rows * across + panels * width * down * (_PACKING if packing else 1)
+        if least is None or read < least:
+            best, least = (across, down), read
+    return best
+
+
+def _even(total: int, most: int) -> int:
+    """The length of parts that are as long as they may be, and about equal."""
+    return max(1, _ceil(total, max(1, _ceil(total, most))))
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
