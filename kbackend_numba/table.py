@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from kbackend.engine.program import Prepared, Spec
-from kbackend_numba.kernels import conv, optimizer, pooling, region
+from kbackend_numba.kernels import conv, dot, optimizer, pooling, region
 from kbackend_numba.native import Prepare
 
 # Primitive, composite or structured step -> what prepares its kernel. It may decline with `None`.
 PREPARE: dict[str, Prepare] = {
     **region.PREPARE,
+    **dot.PREPARE,
     **conv.PREPARE,
     **pooling.PREPARE,
     **optimizer.PREPARE,
