@@ -14,9 +14,10 @@ from typing import Any
 
 from kbackend.base.dtypes import numpy_dtype
 from kbackend.engine.program import Prepared, Spec
+from kbackend.engine.strides import broadcast_strides, merge, merged_shape, merged_strides
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
-from kbackend_numba.codegen.odometer import Odometer
+from kbackend_numba.codegen.nest import rows
 from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.value import Type, Value
 from kbackend_numba.codegen.vectors import each_vector
@@ -61,22 +62,11 @@ def copy(spec: Spec, source: int, target: int) -> Call | None:
 
 
 def _joined(spec: Spec) -> tuple[Ints, Ints]:
-    """Shape and strides without dimensions of size 1, and with neighbours joined where both are
-    one run."""
-    if spec.strides is None:
-        return (spec.size,), (1,)
-    shape: list[int] = []
-    steps: list[int] = []
-    for size, step in zip(spec.shape, spec.strides, strict=True):
-        if size == 1:
-            continue
-        if shape and steps[-1] == step * size:
-            shape[-1] *= size
-            steps[-1] = step
-        else:
-            shape.append(size)
-            steps.append(step)
-    return (tuple(shape), tuple(steps)) if shape else ((1,), (1,))
+    """Shape and strides with neighbouring dimensions joined where both are one run."""
+    shape = spec.shape or (1,)
+    strides = broadcast_strides(spec, shape)
+    groups = merge(shape, [strides])
+    return merged_shape(shape, len(shape), groups), merged_strides(shape, strides, groups)
 
 
 def _line(word: str, step: int) -> Callable[[Code], None]:
@@ -118,16 +108,14 @@ def _runs(word: str, kind: int, outer: int) -> Callable[[Code], None]:
         count, step = code.size(0), code.size(1)
         sizes = [code.size(2 + i) for i in range(outer)]
         steps = [code.size(2 + outer + i) for i in range(outer)]
-        places = Odometer(code, sizes, [steps], code.begin)
-        with code.loop(code.begin, code.end) as item:
-            source, target = places.offsets[0].value, item * count
+        with rows(code, code.begin, code.end, sizes, [steps]) as (item, (source,)):
+            target = item * count
             if kind == 2:
                 out, x = code.array(0), code.array(1)
                 with code.loop(0, count) as i:
                     code.store(code.load(x, source + i * step, word), out, target + i)
             else:
                 _run(code, word, kind, lanes, source, target, count)
-            places.advance()
 
     return write
 
@@ -135,19 +123,19 @@ def _runs(word: str, kind: int, outer: int) -> Callable[[Code], None]:
 # ----- transposed blocks -----
 
 
-def transposed(code: Code, rows: list[Value]) -> list[Value]:
+def transposed(code: Code, block: list[Value]) -> list[Value]:
     """The columns of a square block, given as many vectors as they have lanes."""
-    lanes, step = len(rows), 1
+    lanes, step = len(block), 1
     while step < lanes:
         low = [j if not j & step else lanes + j - step for j in range(lanes)]
         high = [j + step if not j & step else lanes + j for j in range(lanes)]
-        turned = list(rows)
+        turned = list(block)
         for i in range(lanes):
             if not i & step:
-                turned[i] = code.shuffle(rows[i], rows[i + step], low)
-                turned[i + step] = code.shuffle(rows[i], rows[i + step], high)
-        rows, step = turned, 2 * step
-    return rows
+                turned[i] = code.shuffle(block[i], block[i + step], low)
+                turned[i + step] = code.shuffle(block[i], block[i + step], high)
+        block, step = turned, 2 * step
+    return block
 
 
 def _transposing(word: str, shape: Ints, steps: Ints, across: int, arrays: Ints) -> Call:
@@ -175,18 +163,21 @@ def _transpose(word: str, rest: int) -> Callable[[Code], None]:
 
     def write(code: Code) -> None:
         lanes = code.target.lanes(Type(word).bits // 8)
-        rows, step, columns, out_step = (code.size(i) for i in range(4))
-        groups = [[code.size(4 + k * (rest + 1) + i) for i in range(rest + 1)] for k in range(3)]
-        places = Odometer(code, groups[0], groups[1:], code.begin)
-        whole = rows & -lanes
-        with code.loop(code.begin, code.end):
-            x = code.offset(code.array(1), places.offsets[0].value, word)
-            out = code.offset(code.array(0), places.offsets[1].value, word)
-            left = columns - places.indices[-1].value * lanes
+        count, step, columns, out_step = (code.size(i) for i in range(4))
+        sizes, *steps = [
+            [code.size(4 + k * (rest + 1) + i) for i in range(rest + 1)] for k in range(3)
+        ]
+        # The number of the block among those of its matrix counts like a place.
+        steps.append([code.number(0)] * rest + [code.number(1)])
+        whole = count & -lanes
+        with rows(code, code.begin, code.end, sizes, steps) as (_, (source, target, number)):
+            x = code.offset(code.array(1), source, word)
+            out = code.offset(code.array(0), target, word)
+            left = columns - number * lanes
 
             def single(first: Value, x: Any = x, out: Any = out, left: Value = left) -> None:
-                count = code.select(left < lanes, left, code.number(lanes))
-                with code.loop(0, count) as j, code.loop(first, rows) as i:
+                width = code.select(left < lanes, left, code.number(lanes))
+                with code.loop(0, width) as j, code.loop(first, count) as i:
                     code.store(code.load(x, i * step + j, word), out, j * out_step + i)
 
             with code.either(left < lanes) as (then, otherwise):
@@ -198,7 +189,6 @@ def _transpose(word: str, rest: int) -> Callable[[Code], None]:
                         for j, column in enumerate(transposed(code, block)):
                             code.store(column, out, i + out_step * j)
                     single(whole)
-            places.advance()
 
     return write
 
