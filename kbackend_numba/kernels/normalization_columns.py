@@ -1,9 +1,9 @@
 """Normalisation where each column of a matrix has its own statistics, as in batch normalisation
 with channels last; for several matrices at once, as in instance normalisation.
 
-x is read twice: for the statistics of groups of rows, which are then joined, and to be normalised.
-Within a group, numbers are taken less those of its first row, so that a large mean costs no digits.
-Gradients are computed in two passes as well.
+x is read twice: for sums over groups of rows, which are then joined, and to be normalised. The sums
+are those of differences to the mean of a few rows, so that a large mean costs no digits. Gradients
+are computed in two passes as well.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Matrices(NamedTuple):
 # Writes what is done with a group: its number among all, its matrix, its first row and that behind
 # its last.
 _WriteGroup = Callable[[Code, "_Sizes", Value, Value, Value, Value], None]
-# Writes what is done with a vector of columns: the first group of the matrix, the place of the
-# vector in a table, its place in a row, and its mask.
+# Writes what is done with a vector of columns: the matrix, the place of the vector in a table, its
+# place in a row, and its mask.
 _WriteColumns = Callable[[Code, "_Sizes", Value, Value, Value, Value | None], None]
 
 
@@ -78,7 +78,7 @@ class _Sizes:
         self.columns, self.rows, self.size, self.groups = (code.size(i) for i in range(4))
 
 
-def by_groups(
+def _by_groups(
     matrices: Matrices, name: str, key: Key, write: _WriteGroup, arrays: Ints, moved: int
 ) -> Call:
     """A call whose items are groups of rows.
@@ -108,8 +108,10 @@ def by_groups(
     return Call(made, arrays, _told(matrices), matrices.number * groups.number, cost)
 
 
-def by_columns(matrices: Matrices, name: str, key: Key, write: _WriteColumns, arrays: Ints) -> Call:
-    """A call whose items are some columns of a matrix; see `by_groups`."""
+def _by_columns(
+    matrices: Matrices, name: str, key: Key, write: _WriteColumns, arrays: Ints
+) -> Call:
+    """A call whose items are some columns of a matrix; see `_by_groups`."""
     dtype, width = matrices.dtype, width_of(matrices.columns, matrices.dtype)
 
     def body(code: Code) -> None:
@@ -124,7 +126,7 @@ def by_columns(matrices: Matrices, name: str, key: Key, write: _WriteColumns, ar
             def vector(at: Value, mask: Value | None) -> None:
                 column = first + at
                 place = matrix * sizes.columns + column
-                write(code, sizes, matrix * sizes.groups, place, column, mask)
+                write(code, sizes, matrix, place, column, mask)
 
             each_vector(code, count, sizes.lanes, vector, width.even)
 
@@ -138,73 +140,81 @@ def _told(matrices: Matrices) -> Ints:
     return (matrices.columns, matrices.rows, *matrices.groups)
 
 
+# ----- sums over groups, and over all of them -----
+
+
+def _joined(
+    code: Code, sizes: _Sizes, partial: int, first: Value, column: Value, mask: Value | None
+) -> tuple[Value, Value]:
+    """The two sums of a vector of columns over all groups."""
+    zero = code.number(0.0, sizes.dtype, sizes.lanes)
+    found = code.var(zero), code.var(zero)
+    table = code.array(partial)
+    with code.loop(0, sizes.groups) as group:
+        place = (first + group) * 2 * sizes.columns + column
+        for i, total in enumerate(found):
+            at = place + sizes.columns * i
+            total.set(total.value + code.load(table, at, sizes.dtype, sizes.lanes, mask))
+    return found[0].value, found[1].value
+
+
 # ----- statistics -----
 
 
-def moments_of_groups(matrices: Matrices, partial: int, x: int) -> Call:
-    """The call that writes means and sums of squared differences from them, for each group."""
-    return by_groups(matrices, "moments of groups", (), _moments_of_group, (partial, x), 1)
+def _shift(sizes: _Sizes, matrix: Value, load: Callable[[Value], list[Value]]) -> list[Value]:
+    """The mean of a few rows of a matrix, which is near enough to that of all. `load` reads a row
+    of x."""
+    first = matrix * sizes.rows
+    rows = [load((first + sizes.rows * i // 4) * sizes.columns) for i in range(4)]
+    return [(a + b + (c + d)) * 0.25 for a, b, c, d in zip(*rows, strict=True)]
 
 
 def _moments_of_group(
     code: Code, sizes: _Sizes, item: Value, matrix: Value, start: Value, stop: Value
 ) -> None:
-    dtype, columns = sizes.dtype, sizes.columns
+    """Writes `partial` from `x`: sums of the differences to a shift, and of their squares."""
     partial, x = code.array(0), code.array(1)
-    n = (stop - start).cast(dtype)
+    columns = sizes.columns
 
     def block(block: Block) -> None:
-        shifts = block.load(x, start * columns)
-        zero = code.number(0.0, dtype, sizes.lanes)
+        shifts = _shift(sizes, matrix, lambda row: block.load(x, row))
+        zero = code.number(0.0, sizes.dtype, sizes.lanes)
         totals, squares = ([code.var(zero) for _ in shifts] for _ in range(2))
-        with code.loop(start + 1, stop) as row:
+        with code.loop(start, stop) as row:
             values = block.load(x, row * columns)
             for value, shift, total, square in zip(values, shifts, totals, squares, strict=True):
                 apart = value - shift
                 total.set(total.value + apart)
                 square.set(code.fma(apart, apart, square.value))
-        means = [shift + total.value / n for shift, total in zip(shifts, totals, strict=True)]
-        rest = [q.value - t.value * t.value / n for q, t in zip(squares, totals, strict=True)]
         place = item * 2 * columns
-        block.store(means, partial, place)
-        block.store(rest, partial, place + columns)
+        block.store([total.value for total in totals], partial, place)
+        block.store([square.value for square in squares], partial, place + columns)
 
-    each_block(code, dtype, columns, sizes.width, block)
-
-
-def joined_moments(
-    code: Code, sizes: _Sizes, partial: int, first: Value, column: Value, mask: Value | None
-) -> tuple[Value, Value]:
-    """Mean and sum of squared differences from it, of a vector of columns over all groups."""
-    dtype, lanes = sizes.dtype, sizes.lanes
-    zero = code.number(0.0, dtype, lanes)
-    mean, rest = code.var(zero), code.var(zero)
-    table = code.array(partial)
-    with code.loop(0, sizes.groups) as group:
-        place = (first + group) * 2 * sizes.columns + column
-        own_mean = code.load(table, place, dtype, lanes, mask)
-        own_rest = code.load(table, place + sizes.columns, dtype, lanes, mask)
-        before, stop = rows_of_group(code, group, sizes.size, sizes.rows)
-        share = (stop - before).cast(dtype) / stop.cast(dtype)
-        apart = own_mean - mean.value
-        mean.set(code.fma(apart, share, mean.value))
-        rest.set(rest.value + own_rest + apart * apart * (share * before.cast(dtype)))
-    return mean.value, rest.value
+    each_block(code, sizes.dtype, columns, sizes.width, block)
 
 
 def _moments(epsilon: float, scaled: bool) -> _WriteColumns:
-    """Writes `mean, variance, factor, partial` and takes a scale if there is one."""
+    """Writes `mean, variance, factor` from `partial, x`, and a scale if there is one."""
 
     def write(
-        code: Code, sizes: _Sizes, first: Value, place: Value, column: Value, mask: Value | None
+        code: Code, sizes: _Sizes, matrix: Value, place: Value, column: Value, mask: Value | None
     ) -> None:
-        mean, rest = joined_moments(code, sizes, 3, first, column, mask)
-        variance = rest / sizes.rows.cast(sizes.dtype)
-        code.store(mean, code.array(0), place, mask)
+        dtype, lanes = sizes.dtype, sizes.lanes
+        n = sizes.rows.cast(dtype)
+
+        def load(row: Value) -> list[Value]:
+            return [code.load(code.array(4), row + column, dtype, lanes, mask)]
+
+        (shift,) = _shift(sizes, matrix, load)
+        total, squares = _joined(code, sizes, 3, matrix * sizes.groups, column, mask)
+        apart = total / n
+        # Rounding must not make it negative.
+        variance = code.maximum(squares / n - apart * apart, 0.0)
+        code.store(shift + apart, code.array(0), place, mask)
         code.store(variance, code.array(1), place, mask)
         factor = 1.0 / code.call("sqrt", variance + epsilon)
         if scaled:
-            factor = factor * code.load(code.array(4), column, sizes.dtype, sizes.lanes, mask)
+            factor = factor * code.load(code.array(5), column, dtype, lanes, mask)
         code.store(factor, code.array(2), place, mask)
 
     return write
@@ -219,19 +229,19 @@ def standardize(matrices: Matrices, epsilon: float, scaled: bool, centred: bool)
     partial = 4 + scaled + centred
     factor = partial + 1
     key = (epsilon, scaled)
-    arrays = (1, 2, factor, partial, *scale)
+    arrays = (1, 2, factor, partial, 3, *scale)
     calls = [
-        moments_of_groups(matrices, partial, 3),
-        by_columns(matrices, "moments of columns", key, _moments(*key), arrays),
-        apply(matrices, (0, 3, 1, factor, *offset)),
+        _by_groups(matrices, "moments of groups", (), _moments_of_group, (partial, 3), 1),
+        _by_columns(matrices, "moments of columns", key, _moments(*key), arrays),
+        _applied(matrices, (0, 3, 1, factor, *offset)),
     ]
     return native(calls, [matrices.partial(2), matrices.table()], [(0, 0)])
 
 
-def apply(matrices: Matrices, arrays: Ints) -> Call:
+def _applied(matrices: Matrices, arrays: Ints) -> Call:
     """The call that writes `y` from `x, mean, factor`, and an offset if there is one."""
     centred = len(arrays) > 4
-    return by_groups(matrices, "apply factors", (centred,), _apply(centred), arrays, 2)
+    return _by_groups(matrices, "apply factors", (centred,), _apply(centred), arrays, 2)
 
 
 def _apply(centred: bool) -> _WriteGroup:
@@ -266,8 +276,8 @@ def batch_normalization(
     factor = 4 + scaled + centred
     key = (epsilon, scaled)
     calls = [
-        by_columns(matrices, "factors", key, _factors(*key), (factor, 3, *scale)),
-        apply(matrices, (0, 1, 2, factor, *offset)),
+        _by_columns(matrices, "factors", key, _factors(*key), (factor, 3, *scale)),
+        _applied(matrices, (0, 1, 2, factor, *offset)),
     ]
     return native(calls, [matrices.table()], [(0, 0)])
 
@@ -276,7 +286,7 @@ def _factors(epsilon: float, scaled: bool) -> _WriteColumns:
     """Writes `factor` from `variance`, and a scale if there is one."""
 
     def write(
-        code: Code, sizes: _Sizes, first: Value, place: Value, column: Value, mask: Value | None
+        code: Code, sizes: _Sizes, matrix: Value, place: Value, column: Value, mask: Value | None
     ) -> None:
         variance = code.load(code.array(1), column, sizes.dtype, sizes.lanes, mask)
         factor = 1.0 / code.call("sqrt", variance + epsilon)
@@ -290,14 +300,10 @@ def _factors(epsilon: float, scaled: bool) -> _WriteColumns:
 # ----- gradients -----
 
 
-def sums_of_groups(matrices: Matrices, arrays: Ints) -> Call:
-    """The call that sums g and g * (x - mean) for each group: `partial` from `g, x, mean`."""
-    return by_groups(matrices, "gradient sums of groups", (), _sums_of_group, arrays, 2)
-
-
 def _sums_of_group(
     code: Code, sizes: _Sizes, item: Value, matrix: Value, start: Value, stop: Value
 ) -> None:
+    """Writes `partial` from `g, x, mean`: sums of g and of g * (x - mean)."""
     partial, g, x, mean = (code.array(i) for i in range(4))
     columns = sizes.columns
 
@@ -317,21 +323,6 @@ def _sums_of_group(
     each_block(code, sizes.dtype, columns, sizes.width, block)
 
 
-def joined_sums(
-    code: Code, sizes: _Sizes, partial: int, first: Value, column: Value, mask: Value | None
-) -> tuple[Value, Value]:
-    """Sums of g and of g * (x - mean) over all groups, for a vector of columns."""
-    zero = code.number(0.0, sizes.dtype, sizes.lanes)
-    found = code.var(zero), code.var(zero)
-    table = code.array(partial)
-    with code.loop(0, sizes.groups) as group:
-        place = (first + group) * 2 * sizes.columns + column
-        for i, total in enumerate(found):
-            at = place + sizes.columns * i
-            total.set(total.value + code.load(table, at, sizes.dtype, sizes.lanes, mask))
-    return found[0].value, found[1].value
-
-
 def standardize_grad(matrices: Matrices, epsilon: float, scaled: bool, wanted: Wanted) -> Prepared:
     """The wanted gradients of `g, g_mean, g_variance, x, mean, variance` and a scale if there is
     one."""
@@ -345,15 +336,17 @@ def standardize_grad(matrices: Matrices, epsilon: float, scaled: bool, wanted: W
     parts = range(table + 1, table + 1 + wanted.parameters)
     outputs = range(int(wanted.x), made)
     key = (epsilon, scaled, *wanted)
+    sums = (partial, g, x, mean)
     arrays = (
         table, partial, g_mean, g_variance, variance, *(parts if several else outputs), *scale,
     )  # fmt: skip
     calls = [
-        sums_of_groups(matrices, (partial, g, x, mean)),
-        by_columns(matrices, "gradient factors", key, _gradient_factors(*key), arrays),
+        _by_groups(matrices, "gradient sums of groups", (), _sums_of_group, sums, 2),
+        _by_columns(matrices, "gradient factors", key, _gradient_factors(*key), arrays),
     ]
     if wanted.x:
-        calls.append(apply_gradient(matrices, (0, g, x, mean, table)))
+        last = (0, g, x, mean, table)
+        calls.append(_by_groups(matrices, "apply gradient", (), _apply_gradient, last, 3))
     scratch = [matrices.partial(2), matrices.table(3)]
     if several:
         for output, part in zip(outputs, parts, strict=True):
@@ -369,14 +362,14 @@ def _gradient_factors(
     """Writes `table` and the wanted parameters' gradients."""
 
     def write(
-        code: Code, sizes: _Sizes, first: Value, place: Value, column: Value, mask: Value | None
+        code: Code, sizes: _Sizes, matrix: Value, place: Value, column: Value, mask: Value | None
     ) -> None:
         dtype, lanes = sizes.dtype, sizes.lanes
         table, parameters = code.array(0), 5 + needs_scale + needs_offset
         g_mean, g_variance, variance = (
             code.load(code.array(i), place, dtype, lanes, mask) for i in (2, 3, 4)
         )
-        total, along = joined_sums(code, sizes, 1, first, column, mask)
+        total, along = _joined(code, sizes, 1, matrix * sizes.groups, column, mask)
         inverse = 1.0 / code.call("sqrt", variance + epsilon)
         if needs_scale:
             code.store(along * inverse, code.array(5), place, mask)
@@ -390,21 +383,17 @@ def _gradient_factors(
         slope = (g_variance * 2.0 - along * factor * (inverse * inverse)) / n
         level = (g_mean - factor * total) / n
         # The three rows of the matrix's own table.
-        at = place + (place - column) * 2
+        at = place + matrix * 2 * sizes.columns
         for i, value in enumerate((factor, slope, level)):
             code.store(value, table, at + sizes.columns * i, mask)
 
     return write
 
 
-def apply_gradient(matrices: Matrices, arrays: Ints) -> Call:
-    """The call that writes the gradient in x from `g, x, mean` and the table of factors."""
-    return by_groups(matrices, "apply gradient factors", (), _apply_gradient, arrays, 3)
-
-
 def _apply_gradient(
     code: Code, sizes: _Sizes, item: Value, matrix: Value, start: Value, stop: Value
 ) -> None:
+    """Writes `dx` from `g, x, mean` and the table of factors."""
     dx, g, x, mean, table = (code.array(i) for i in range(5))
     columns = sizes.columns
 
