@@ -27,6 +27,7 @@ from kbackend_numpy import region
 from kbackend_numpy.kernels import (
     activation,
     arithmetic,
+    attention,
     crossentropy,
     normalization,
     optimizer,
@@ -115,5 +116,7 @@ def table() -> dict[str, Kernel]:
 
 def composites() -> dict[str, Kernel]:
     """NumPy's kernels of composites; all others run as their bodies."""
-    families = (activation, crossentropy, normalization, optimizer, recurrent, softmax)
+    families = (
+        activation, attention, crossentropy, normalization, optimizer, recurrent, softmax,
+    )  # fmt: skip
     return {name: kernel for family in families for name, kernel in family.COMPOSITES.items()}

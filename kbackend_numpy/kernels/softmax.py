@@ -17,7 +17,7 @@ Ints = tuple[int, ...]
 # Where no element is above the first, and every row's sum of exponentials above the second, these
 # are far from overflow, and what underflows is below 1e-33 of its row. Then the row's maximum need
 # not be subtracted; to find it costs more than all the rest.
-_HIGH, _LOW = 40.0, 1e-4
+HIGH, LOW = 40.0, 1e-4
 
 
 def shift_into(out: Array, x: Array, row: Array) -> None:
@@ -27,9 +27,9 @@ def shift_into(out: Array, x: Array, row: Array) -> None:
 
 def exp_into(out: Array, x: Array, sums: Array) -> None:
     """exp(x), times a factor for each row that is at will, and its sums over rows."""
-    if np.maximum.reduce(x, None) <= _HIGH:
+    if np.maximum.reduce(x, None) <= HIGH:
         np.exp(x, out=out)
-        if np.minimum.reduce(row_sums(out, sums)) >= _LOW:
+        if np.minimum.reduce(row_sums(out, sums)) >= LOW:
             return
     shift_into(out, x, sums)
     np.exp(out, out=out)
