@@ -73,13 +73,23 @@ class Tile:
                 self.step(x, row_offsets, k * x_step, w, k * w_step)
 
     def step(
-        self, x: Address, row_offsets: Sequence[Index], x_at: Index, w: Address, w_at: Index
+        self,
+        x: Address,
+        row_offsets: Sequence[Index],
+        x_at: Index,
+        w: Address,
+        w_at: Index,
+        masks: Sequence[Value | None] = (),
     ) -> None:
-        """Adds the products of one step, whose numbers and vectors begin at `x_at` and `w_at`."""
+        """Adds the products of one step, whose numbers and vectors begin at `x_at` and `w_at`.
+
+        Where there are masks, lanes of vectors that they leave out count as zeros and aren't read.
+        """
         code = self.code
         here = code.offset(w, w_at, self.dtype)
         columns = [
-            code.load(here, j * self.lanes, self.dtype, self.lanes) for j in range(self.vectors)
+            code.load(here, j * self.lanes, self.dtype, self.lanes, masks[j] if masks else None)
+            for j in range(self.vectors)
         ]
         there = code.offset(x, x_at, self.dtype)
         for row, offset in zip(self.sums, row_offsets, strict=True):

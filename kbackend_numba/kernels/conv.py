@@ -7,6 +7,7 @@ from math import prod
 
 from kbackend.engine.program import Prepared, Spec
 from kbackend_numba.kernels.conv_direct import Pass, correlation
+from kbackend_numba.kernels.conv_filter import filter_gradient
 from kbackend_numba.kernels.conv_source import three
 from kbackend_numba.kernels.conv_weights import Filters
 from kbackend_numba.kernels.copying import packed
@@ -86,6 +87,25 @@ def prepare_conv_input_grad(
     return correlation(_spread(g.shape), _spread(x.shape), g.dtype, passes, how)
 
 
+@packed
+def prepare_conv_filter_grad(
+    inputs: Specs,
+    outputs: Specs,
+    *,
+    window: Ints,
+    strides: Ints,
+    padding: Pads,
+    dilation: Ints,
+    groups: int = 1,
+) -> Prepared | None:
+    """See `Kernel.prepare`."""
+    x, g = inputs
+    if _declined(inputs, outputs):
+        return None
+    axes = axes_of(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
+    return filter_gradient(_spread(x.shape), _spread(g.shape), x.dtype, three(axes), groups)
+
+
 def _number(tap: Ints, window: Ints) -> int:
     """The number of a tap in the order of the filters."""
     found = 0
@@ -97,4 +117,5 @@ def _number(tap: Ints, window: Ints) -> int:
 PREPARE: dict[str, Prepare] = {
     "conv": prepare_conv,
     "conv_input_grad": prepare_conv_input_grad,
+    "conv_filter_grad": prepare_conv_filter_grad,
 }

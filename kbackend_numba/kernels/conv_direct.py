@@ -40,9 +40,7 @@ _BLOCKS = 16
 # Bytes of a block's source, which is read once for each panel.
 _SOURCE = 384 << 10
 # Floating point operations in a nanosecond.
-_FLOPS = 150.0
-# Sums of so few products are written out without loops.
-_WRITTEN_OUT = 32
+FLOPS = 150.0
 
 
 class Pass(NamedTuple):
@@ -98,17 +96,17 @@ def correlation(
     pack, starts, packed = packing(filters, [p.taps for p in passes], width, dtype, (inputs, 2))
     outer = max(p.axes[0].positions for p in passes)
     blocks = -(-outer // rows)
-    own = _Sizes(passes, starts, source, y, rows, blocks, filters, width)
+    sizes = _sizes(passes, starts, source, y, rows, blocks, filters, width)
     operations = 2 * y[0] * y[-1] * filters.rows
     operations *= sum(len(p.taps) * prod(a.positions for a in p.axes) for p in passes)
     items = -(-x[0] // images) * blocks
-    key = ("correlation", source.copied, width, own.straight, bias, dtype)
+    key = ("correlation", source.copied, width, bias, dtype)
     call = Call(
         function(key, _Correlation(*key[1:]).write),
         places,
-        own.sizes,
+        sizes,
         items,
-        operations / items / _FLOPS + prod(y) / items * 0.1,
+        operations / items / FLOPS + prod(y) / items * 0.1,
     )
     scratch = (Spec((packed,), dtype), Spec((threads.count(), source.room), dtype))
     return native([pack, call], scratch)
@@ -142,47 +140,36 @@ _HEADER = (
 _RECORD = ("runs", "run", "weights", "positions", "line", "at_runs", "at_x", "at_y", "y_hop")
 
 
-class _Sizes:
-    """The integers of the call.
-
-    Attributes:
-        sizes: all of them.
-        straight: number and length of runs, if they are few enough to be written out, else zeros.
-    """
-
-    def __init__(
-        self,
-        passes: Sequence[Pass],
-        starts: Ints,
-        source: Source,
-        y: Ints,
-        rows: int,
-        blocks: int,
-        filters: Filters,
-        width: int,
-    ) -> None:
-        dense = [prod(y[i + 1 :]) for i in range(4)]
-        header = (
-            blocks, rows, filters.groups, -(-filters.columns // width), filters.columns,
-            filters.rows, len(passes), dense[0],
+def _sizes(
+    passes: Sequence[Pass],
+    starts: Ints,
+    source: Source,
+    y: Ints,
+    rows: int,
+    blocks: int,
+    filters: Filters,
+    width: int,
+) -> Ints:
+    """The integers of the call."""
+    dense = [prod(y[i + 1 :]) for i in range(4)]
+    header = (
+        blocks, rows, filters.groups, -(-filters.columns // width), filters.columns,
+        filters.rows, len(passes), dense[0],
+    )  # fmt: skip
+    first = len(_HEADER) + len(SOURCE) + len(passes) * len(_RECORD)
+    records: list[int] = []
+    tables: list[int] = []
+    for p, start in zip(passes, starts, strict=True):
+        runs, run = _runs(p.axes, source, filters)
+        counts = (min(rows, p.axes[0].positions), p.axes[1].positions, p.axes[2].positions)
+        x_at, y_at = _positions(p, counts, source, dense)
+        at = first + len(tables)
+        records += (
+            len(runs), run, start, p.axes[0].positions, counts[1] * counts[2], at,
+            at + len(runs), at + len(runs) + len(x_at), p.every[0] * dense[1],
         )  # fmt: skip
-        first = len(_HEADER) + len(SOURCE) + len(passes) * len(_RECORD)
-        records: list[int] = []
-        tables: list[int] = []
-        self.straight = (0, 0)
-        for p, start in zip(passes, starts, strict=True):
-            runs, run = _runs(p.axes, source, filters)
-            counts = (min(rows, p.axes[0].positions), p.axes[1].positions, p.axes[2].positions)
-            x_at, y_at = _positions(p, counts, source, dense)
-            at = first + len(tables)
-            records += (
-                len(runs), run, start, p.axes[0].positions, counts[1] * counts[2], at,
-                at + len(runs), at + len(runs) + len(x_at), p.every[0] * dense[1],
-            )  # fmt: skip
-            tables += [*runs, *x_at, *y_at]
-            if len(passes) == 1 and 0 < len(runs) * run <= _WRITTEN_OUT:
-                self.straight = (len(runs), run)
-        self.sizes = (*header, *source.sizes, *records, *tables)
+        tables += [*runs, *x_at, *y_at]
+    return (*header, *source.sizes, *records, *tables)
 
 
 def _runs(axes: tuple[Axis, Axis, Axis], source: Source, filters: Filters) -> tuple[list[int], int]:
@@ -223,16 +210,12 @@ class _Correlation:
     Args:
         copied: whether blocks copy their source.
         width: columns of a panel.
-        straight: see `_Sizes`.
         bias: whether there is one.
         dtype: of all arrays.
     """
 
-    def __init__(
-        self, copied: bool, width: int, straight: tuple[int, int], bias: bool, dtype: str
-    ) -> None:
-        self.copied, self.width, self.straight = copied, width, straight
-        self.bias, self.dtype = bias, dtype
+    def __init__(self, copied: bool, width: int, bias: bool, dtype: str) -> None:
+        self.copied, self.width, self.bias, self.dtype = copied, width, bias, dtype
 
     def write(self, code: Code) -> None:
         """Writes it."""
@@ -273,7 +256,7 @@ class _Correlation:
             left = size["columns"] - column
             masks = [code.first(left - j * self.lanes, self.lanes) for j in range(self.vectors)]
             last = self._bias(group * size["columns"] + column, masks)
-            rows = tile_rows(code, self.vectors)
+            rows = tile_rows(self.vectors)
             with code.loop(0, count, rows) as first:
                 places = [code.minimum(first + i, count - 1) for i in range(rows)]
                 x_at = [code.size(record["at_x"] + place) for place in places]
@@ -299,13 +282,6 @@ class _Correlation:
     ) -> None:
         """The products of all runs."""
         code = self.code
-        runs, run = self.straight
-        if runs:
-            for r in range(runs):
-                here = code.offset(x, code.size(record["at_runs"] + r), self.dtype)
-                for k in range(run):
-                    tile.step(here, x_at, k, w, (r * run + k) * self.width)
-            return
         step = record["run"] * self.width
         with code.loop(0, record["runs"]) as r:
             here = code.offset(x, code.size(record["at_runs"] + r), self.dtype)
@@ -313,6 +289,6 @@ class _Correlation:
             tile.accumulate(here, x_at, 1, there, self.width, record["run"])
 
 
-def tile_rows(code: Code, vectors: int) -> int:
+def tile_rows(vectors: int) -> int:
     """Rows of a tile: as many as there are registers for, and general registers for offsets."""
-    return min(12, (code.target.registers - vectors - 1) // vectors)
+    return min(12, (host().registers - vectors - 1) // vectors)

@@ -1,7 +1,5 @@
 """Compiled convolutions against NumPy's."""
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -62,6 +60,8 @@ def calls(case, batch, dtype="float32"):
     x, w, g, how = arrays(case, batch, dtype)
     yield "conv", [x, w], how
     yield "conv_input_grad", [g, w], {**how, "space": case[0]}
+    g = g / np.sqrt(g[..., 0].size).astype(dtype)
+    yield "conv_filter_grad", [x, g], {**how, "window": case[3]}
 
 
 @pytest.mark.parametrize("batch", [1, 3, 34])
