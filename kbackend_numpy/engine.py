@@ -9,8 +9,8 @@ import numpy as np
 
 from kbackend.base import dtypes
 from kbackend.engine.interface import Engine
-from kbackend.engine.program import Cut, Prepared, Program, Runner, Spec
-from kbackend_numpy import batch_parts, region, structured
+from kbackend.engine.program import REDUCTIONS, Cut, Prepared, Program, Runner, Spec
+from kbackend_numpy import batch_parts, region, region_reduce, structured
 from kbackend_numpy.kernels.elementwise import COMPOSITES, NAMES
 from kbackend_numpy.replay import Replay
 from kbackend_numpy.table import composites, table
@@ -21,7 +21,7 @@ class NumpyEngine(Engine):
 
     name = "numpy"
     views = frozenset(("reshape", "transpose", "broadcast_to", "slice", "rev"))
-    fusible = NAMES | COMPOSITES
+    fusible = NAMES | COMPOSITES | REDUCTIONS
 
     def __init__(self) -> None:
         super().__init__(table(), composites())
@@ -83,6 +83,10 @@ class NumpyEngine(Engine):
     def parts(self, cut: Cut) -> int:
         """See `Engine.parts`: one for each thread, if the step is worth it."""
         return batch_parts.count(cut)
+
+    def fuses_reduction(self, name: str, x: Spec, axes: tuple[int, ...]) -> bool:
+        """See `Engine.fuses_reduction`."""
+        return region_reduce.takes(x, axes)
 
     def compile(self, program: Program) -> Runner:
         """The program as calls bound to planned memory."""

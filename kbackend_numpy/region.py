@@ -1,21 +1,20 @@
-"""Elementwise operations run together: small ones as they are, large ones block by block.
+"""Operations run together: small ones as they are, large ones block by block.
 
 Within a block every intermediate result stays in cache; blocks are spread over the threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-import numpy as np
-
-from kbackend.engine.program import Ints, Node, Prepared, Region, Spec
+from kbackend.engine.program import Node, Prepared, Region, Spec
 from kbackend.engine.strides import broadcast_strides, merge, merged_shape
-from kbackend_numpy import threads
-from kbackend_numpy.kernels.elementwise import OUT, TEMPORARY, Call, Slot, emit
+from kbackend_numpy import region_reduce, threads
+from kbackend_numpy.kernels.elementwise import Call
+from kbackend_numpy.region_calls import Written, run_calls, write
 
 # Elements of a block: few float32 arrays of this size fit in a level 2 cache. Smaller ones would
 # fit better, but beside other threads each call has to wait for the interpreter's lock.
@@ -35,11 +34,6 @@ class PreparedCalls(Prepared):
     calls: tuple[Call, ...] = ()
 
 
-def _run_calls(calls: Sequence[Call], arrays: Sequence[Any]) -> None:
-    for fn, args in calls:
-        fn(*[arrays[a] if a.__class__ is Slot else a for a in args])
-
-
 def prepare_op(
     name: str, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], params: Mapping[str, Any]
 ) -> Prepared | None:
@@ -56,94 +50,28 @@ def prepare(region: Region, inputs: tuple[Spec, ...]) -> Prepared | None:
         inputs: specs of its inputs with their strides.
     """
     region = replace(region, inputs=inputs)
-    count = len(region.inputs)
-    specs = [*region.inputs, *[node.spec for node in region.nodes]]
-    last = {i: n for n, node in enumerate(region.nodes) for i in node.inputs}
-    outputs = {value: position for position, value in reversed(list(enumerate(region.outputs)))}
-    # Registers are numbered like run's arguments: outputs, inputs, scratch.
-    registers = {i: len(region.outputs) + i for i in range(count)}
-    scratch: list[str] = []
-    free: dict[str, list[int]] = {}
-    calls: list[Call] = []
-    overwrites: list[tuple[int, int]] = []
-
-    def register(dtype: str) -> int:
-        if free.get(dtype):
-            return free[dtype].pop()
-        scratch.append(dtype)
-        return len(region.outputs) + count + len(scratch) - 1
-
-    for number, node in enumerate(region.nodes):
-        known = {p: region.known[i] for p, i in enumerate(node.inputs) if i in region.known}
-        given = tuple([specs[i] for i in node.inputs])
-        emitted = emit(node.name, given, node.spec, node.params, known)
-        if emitted is None:
-            return None
-        value, target = count + number, -1
-        dying = [i for i in dict.fromkeys(node.inputs) if last[i] == number and i >= count]
-        if value in outputs:
-            target = outputs[value]
-            overwrites += _overwritable(region, node, emitted.safe, last, number, target)
-        else:
-            reusable = [
-                registers[i]
-                for i in dying
-                if i not in outputs
-                and specs[i].dtype == node.spec.dtype
-                and {p for p, j in enumerate(node.inputs) if j == i} <= emitted.safe
-            ]
-            target = reusable[0] if reusable else register(node.spec.dtype)
-        registers[value] = target
-        temporary = [register(dtype) for dtype in emitted.scratch]
-        for i in dying:
-            if i not in outputs and registers[i] != target:
-                free.setdefault(specs[i].dtype, []).append(registers[i])
-        slots = {OUT: Slot(target)} | {p: Slot(registers[i]) for p, i in enumerate(node.inputs)}
-        for position, (dtype, taken) in enumerate(zip(emitted.scratch, temporary, strict=True)):
-            slots[TEMPORARY - position] = Slot(taken)
-            free.setdefault(dtype, []).append(taken)
-        calls += [
-            Call(fn, tuple([slots[a] if a.__class__ is Slot else a for a in args]))
-            for fn, args in emitted.calls
-        ]
-    for position, value in enumerate(region.outputs):
-        if outputs[value] != position:
-            calls.append(Call(np.copyto, (Slot(position), Slot(outputs[value]))))
-    return _scheduled(region, tuple(calls), scratch, tuple(overwrites))
-
-
-def _overwritable(
-    region: Region,
-    node: Node,
-    safe: frozenset[int],
-    last: Mapping[int, int],
-    number: int,
-    target: int,
-) -> list[tuple[int, int]]:
-    """Inputs that are read for the last time by the node that writes an output."""
-    found = []
-    for i, spec in enumerate(region.inputs):
-        alike = spec.shape == region.shape and spec.dtype == node.spec.dtype and spec.contiguous
-        places = {p for p, j in enumerate(node.inputs) if j == i}
-        if alike and last.get(i, number) <= number and places <= safe and i in last:
-            found.append((i, target))
-    return found
-
-
-def _scheduled(
-    region: Region, calls: tuple[Call, ...], scratch: list[str], overwrites: tuple[Ints, ...]
-) -> Prepared:
-    """The calls on whole arrays, or on blocks of them."""
     size = prod(region.shape)
-    pairs: Any = overwrites
-    if size <= _BLOCK:
-        specs = tuple(Spec(region.shape, dtype) for dtype in scratch)
+    if size > _BLOCK and region.axes:
+        made = region_reduce.blocked(region, _BLOCK, _PER_ELEMENT)
+        if made is not None:
+            return made
+    written = write(region)
+    if written is None:
+        return None
+    if size > _BLOCK and not region.axes:
+        return _blocked(region, written)
+    calls = written.calls
 
-        def run(*arrays: Any) -> None:
-            _run_calls(calls, arrays)
+    def run(*arrays: Any) -> None:
+        run_calls(calls, arrays)
 
-        return PreparedCalls(run, specs, pairs, 0.0, calls)
-    rank = len(region.shape)
+    return PreparedCalls(run, written.scratch, written.overwrites, calls=calls)
+
+
+def _blocked(region: Region, written: Written) -> Prepared:
+    """Elementwise calls on blocks of the arrays."""
+    calls, scratch = written.calls, written.scratch
+    rank, size = len(region.shape), prod(region.shape)
     groups = merge(region.shape, [broadcast_strides(s, region.shape) for s in region.inputs])
     shape = merged_shape(region.shape, rank, groups)
     work = size * len(calls) * _PER_ELEMENT
@@ -165,10 +93,10 @@ def _scheduled(
                 end = min(at + rows, stop)
                 here = [a[at:end] if m else a for a, m in zip(whole, moving, strict=True)]
                 here += own if end - at == rows else [t[: end - at] for t in own]
-                _run_calls(calls, here)
+                run_calls(calls, here)
 
         bounds = threads.ranges(shape[0], workers if threads.active() else 1)
         threads.split(part, len(bounds))
 
-    specs = tuple(Spec(block, dtype) for _ in range(workers) for dtype in scratch)
-    return Prepared(blocked, specs, pairs, work if workers > 1 else 0.0)
+    specs = tuple([Spec(block, spec.dtype) for _ in range(workers) for spec in scratch])
+    return Prepared(blocked, specs, written.overwrites, work if workers > 1 else 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kbackend.compiler.lower import lower
 from kbackend.compiler.passes.algebra import algebra
@@ -53,8 +53,8 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
         name = eqn.op.name
         if name not in engine.fusible or name not in REDUCTIONS:
             return name in engine.fusible
-        shape, dtype = eqn.inputs[0].aval[:2]
-        return engine.fuses_reduction(name, Spec(shape, dtype), eqn.params["axes"])
+        x: Any = eqn.inputs[0].aval
+        return engine.fuses_reduction(name, Spec(x.shape, x.dtype), eqn.params["axes"])
 
     def able(eqn: Eqn) -> bool:
         return eqn.op.name in engine.epilogues

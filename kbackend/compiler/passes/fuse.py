@@ -7,8 +7,9 @@ read once. A region must stay runnable in one go: no path may leave it and come 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 
-from kbackend.compiler.passes.domain import Domain, domain_of, is_reduction
+from kbackend.compiler.passes.domain import Domain, domain_of
 from kbackend.compiler.passes.fused import fused
 from kbackend.compiler.passes.groups import Groups
 from kbackend.compiler.passes.inner import everywhere
@@ -71,20 +72,20 @@ class _Fusion:
                     self._join(group, groups.of[i], wanted)
 
     def join_readers(self) -> None:
-        """Joins reductions over the same axes that read the same value, or what is made of it."""
+        """Joins regions with reductions over the same axes that read the same value."""
         groups = self.groups
-        readers: dict[Var, list[int]] = {}
+        readers: dict[Atom, list[int]] = {}
         for i, eqn in enumerate(groups.eqns):
-            for atom in eqn.inputs:
-                if isinstance(atom, Var):
-                    readers.setdefault(atom, []).append(i)
-        for i, eqn in enumerate(groups.eqns):
-            if not is_reduction(eqn) or not isinstance(eqn.inputs[0], Var):
+            domain = self.domains.get(groups.of[i])
+            if domain is None or not domain.axes:
                 continue
-            for j in readers[eqn.inputs[0]]:
-                mine = self.domains.get(groups.of[i])
-                if mine == self.domains.get(groups.of[j]):
-                    self._join(groups.of[j], groups.of[i], lambda domain: True)
+            for atom in eqn.inputs:
+                if atom.__class__ is Var and atom.aval.shape == domain.shape:
+                    readers.setdefault(atom, []).append(i)
+        for found in readers.values():
+            for i, j in combinations(found, 2):
+                if self.domains[groups.of[i]] == self.domains[groups.of[j]]:
+                    self._join(groups.of[i], groups.of[j], lambda domain: True)
 
     def _join(self, group: int, other: int, wanted: Callable[[Domain], bool]) -> None:
         one, two = self.domains.get(group), self.domains.get(other)
