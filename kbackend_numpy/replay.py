@@ -31,15 +31,18 @@ class Replay:
     Args:
         engine: whose kernels compute what is not prepared.
         program: the planned program.
+
+    Attributes:
+        calls: functions with their arguments, which are changed in place when a slot is bound.
+        step_of: number of the step that each of them is of.
     """
 
     def __init__(self, engine: Engine, program: Program) -> None:
         self.program = program
         self._engine = engine
         self._arena = _aligned(program.arena)
-        # (function, arguments); arguments are changed in place when a slot is bound.
         self.calls: list[tuple[Callable[..., Any], list[Any]]] = []
-        self._step_of: list[int] = []
+        self.step_of: list[int] = []
         self._bound: dict[int, Any] = {}
         # Moving value -> what to do with its new array: (arguments, position, how to view it)
         self._users: dict[int, list[tuple[list[Any], int, _View | None]]] = {}
@@ -95,7 +98,7 @@ class Replay:
 
     def _append(self, number: int, fn: Callable[..., Any], args: list[Any]) -> None:
         self.calls.append((fn, args))
-        self._step_of.append(number)
+        self.step_of.append(number)
 
     def _attach(self, args: list[Any], values: Sequence[int | Array], first: int) -> None:
         """Puts the arrays of values among a call's arguments, from position `first`."""
@@ -186,7 +189,7 @@ class Replay:
             for number, (fn, args) in enumerate(self.calls):  # noqa: B007
                 fn(*args)
         except Exception as error:
-            step = self.program.steps[self._step_of[number]]
+            step = self.program.steps[self.step_of[number]]
             raise located(error, step) from error.__cause__
 
     def _array(self, value: int) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..bench import Bench
-from . import layers, macro, memory, micro, startup
+from . import layers, limits, macro, memory, micro, startup
 
 GROUPS: dict[str, Callable[[Bench], None]] = {
     "macro": macro.run,
@@ -16,4 +16,5 @@ GROUPS: dict[str, Callable[[Bench], None]] = {
     "micro": micro.run,
     "startup": startup.run,
     "memory": memory.run,
+    "limits": limits.run,
 }

@@ -159,12 +159,41 @@ def _micro(results: Results) -> list[Grid]:
     return grids
 
 
+def _limits(results: Results) -> list[Grid]:
+    gemm, memory = results.ceilings.get("gemm", 0.0), results.ceilings.get("memory", 0.0)
+    rows = []
+    for record in results.select("limits"):
+        products = record.extra["flops"] / gemm
+        moved = record.extra["bytes"] / memory
+        kernels = list(record.extra["kernels"].items())[:4]
+        largest = ", ".join(f"{name} {quantity(seconds, 's')}" for name, seconds in kernels)
+        rows.append(
+            [
+                Cell(record.case),
+                Cell(record.peer),
+                Cell(quantity(record.least, "s")),
+                Cell(quantity(products, "s")),
+                Cell(quantity(moved, "s")),
+                Cell(f"{record.least / (products + moved):.2f}×"),
+                Cell(largest),
+            ]
+        )
+    note = (
+        "Operations at the speed of the machine's matrix product, bytes that the kernels read and "
+    )
+    note += "write at the speed of its memory; a step that keeps to its caches can be faster than "
+    note += "both. The largest kernels are timed one by one."
+    columns = ["model", "engine", "a step", "operations", "bytes", "to the sum", "largest kernels"]
+    return [Grid("distance to the machine's limit, fit", note, columns, rows)]
+
+
 _BUILDERS = {
     "macro": _macro,
     "layers": _layers,
     "micro": _micro,
     "startup": _startup,
     "memory": _memory,
+    "limits": _limits,
 }
 
 
