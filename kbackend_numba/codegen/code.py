@@ -151,7 +151,7 @@ class Code:
         values = [widest._both(x)[1] for x in args]
         type = widest.type
         name = f"llvm.{intrinsic}.{_suffix(type)}"
-        function = self._declare(name, ir.FunctionType(type.ir, [type.ir] * len(args)))
+        function = self.declare(name, ir.FunctionType(type.ir, [type.ir] * len(args)))
         return Value(self, self.builder.call(function, [x.ir for x in values]), type)
 
     def fma(self, a: Value, b: Any, c: Any) -> Value:
@@ -171,6 +171,15 @@ class Code:
         a, b = a._both(b)
         larger = self.select(a > b, a, b)
         return self.select(a.differs(a), a, larger) if a.type.floating else larger
+
+    def any(self, condition: Value) -> Value:
+        """Whether a condition holds in any lane."""
+        lanes = condition.type.lanes
+        if not lanes:
+            return condition
+        bits = self.builder.bitcast(condition.ir, ir.IntType(lanes))
+        some = self.builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(lanes), 0))
+        return Value(self, some, Type("bool"))
 
     def sum(self, value: Value) -> Value:
         """The sum of a vector's lanes, by halves."""
@@ -219,6 +228,8 @@ class Code:
         type = Type(dtype)
         place = ir.IRBuilder(self._entry).alloca(type.memory, ir.Constant(_I64, count))
         place.align = 64
+        # llvmlite would ask for single elements; memory takes vectors, too.
+        place.type = _POINTER
         return Address(place)
 
     def offset(self, address: Address, index: Value | int, dtype: str) -> Address:
@@ -269,13 +280,13 @@ class Code:
         bits = ir.VectorType(ir.IntType(1), type.lanes)
         kind = ir.FunctionType(_VOID, [type.memory, _POINTER, _I32, bits])
         align = ir.Constant(_I32, type.bits // 8)
-        self.builder.call(self._declare(name, kind), [data, place, align, mask.ir])
+        self.builder.call(self.declare(name, kind), [data, place, align, mask.ir])
 
     def _masked_load(self, type: Type, place: Any, mask: Value) -> Any:
         name = f"llvm.masked.load.{_suffix(type, memory=True)}.p0"
         kind = ir.FunctionType(type.memory, [_POINTER, _I32, mask.type.ir, type.memory])
         align, zero = ir.Constant(_I32, type.bits // 8), ir.Constant(type.memory, None)
-        return self.builder.call(self._declare(name, kind), [place, align, mask.ir, zero])
+        return self.builder.call(self.declare(name, kind), [place, align, mask.ir, zero])
 
     def gather(
         self,
@@ -307,7 +318,7 @@ class Code:
         which = self.number(1, "bool", lanes).ir if mask is None else mask.ir
         align, zero = ir.Constant(_I32, type.bits // 8), ir.Constant(type.memory, None)
         place = build.inttoptr(places.ir, pointers)
-        found = build.call(self._declare(name, kind), [place, align, which, zero])
+        found = build.call(self.declare(name, kind), [place, align, which, zero])
         if dtype == "bool":
             found = build.icmp_unsigned("!=", found, ir.Constant(type.memory, None))
         return Value(self, found, type)
@@ -350,7 +361,8 @@ class Code:
     def _integer(self, value: Value | int) -> Value:
         return value if isinstance(value, Value) else self.number(value)
 
-    def _declare(self, name: str, type: Any) -> Any:
+    def declare(self, name: str, type: Any) -> Any:
+        """A function that is not written here: LLVM's own, or one of the C library."""
         found = self.module.globals.get(name)
         return found if found is not None else ir.Function(self.module, type, name)
 

@@ -29,7 +29,7 @@ class Operation(NamedTuple):
 
     write: Write
     dtypes: frozenset[str]
-    cost: float = 0.03
+    cost: float = 0.015
 
 
 # ----- arithmetic -----
@@ -143,36 +143,35 @@ def _select(code: Code, condition: Value, x: Value, y: Value) -> Value:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "copy": Operation(lambda code, x: x, DTYPES),
     "cast": Operation(_cast, DTYPES),
     "bitcast": Operation(_bitcast, NUMBERS),
     "add": Operation(_add, DTYPES),
     "sub": Operation(lambda code, x, y: x - y, NUMBERS),
     "mul": Operation(_mul, DTYPES),
-    "div": Operation(lambda code, x, y: x / y, FLOATS, 0.2),
+    "div": Operation(lambda code, x, y: x / y, FLOATS, 0.1),
     "neg": Operation(lambda code, x: -x, NUMBERS),
     "abs": Operation(_abs, NUMBERS),
-    "sign": Operation(_sign, NUMBERS, 0.06),
+    "sign": Operation(_sign, NUMBERS, 0.03),
     "floor_divide": Operation(_floor_divide, NUMBERS, 5.0),
     "mod": Operation(_mod, NUMBERS, 5.0),
-    "maximum": Operation(lambda code, x, y: code.maximum(x, y), DTYPES, 0.06),
-    "minimum": Operation(lambda code, x, y: code.minimum(x, y), DTYPES, 0.06),
-    "floor": Operation(_intrinsic("floor"), FLOATS, 0.06),
-    "ceil": Operation(_intrinsic("ceil"), FLOATS, 0.06),
-    "round": Operation(_intrinsic("rint"), FLOATS, 0.06),
-    "sqrt": Operation(_intrinsic("sqrt"), FLOATS, 0.3),
-    "rsqrt": Operation(lambda code, x: 1.0 / code.call("sqrt", x), FLOATS, 0.5),
+    "maximum": Operation(lambda code, x, y: code.maximum(x, y), DTYPES, 0.03),
+    "minimum": Operation(lambda code, x, y: code.minimum(x, y), DTYPES, 0.03),
+    "floor": Operation(_intrinsic("floor"), FLOATS, 0.03),
+    "ceil": Operation(_intrinsic("ceil"), FLOATS, 0.03),
+    "round": Operation(_intrinsic("rint"), FLOATS, 0.03),
+    "sqrt": Operation(_intrinsic("sqrt"), FLOATS, 0.12),
     "isfinite": Operation(lambda code, x: code.call("fabs", x) < float("inf"), FLOATS),
     "bitwise_and": Operation(lambda code, x, y: x & y, BITS),
     "bitwise_or": Operation(lambda code, x, y: x | y, BITS),
     "bitwise_xor": Operation(lambda code, x, y: x ^ y, BITS),
-    "shift_left": Operation(_shift_left, INTS, 0.06),
-    "shift_right": Operation(_shift_right, INTS, 0.06),
+    "shift_left": Operation(_shift_left, INTS, 0.03),
+    "shift_right": Operation(_shift_right, INTS, 0.03),
     "eq": Operation(lambda code, x, y: x.equals(y), DTYPES),
     "ne": Operation(lambda code, x, y: x.differs(y), DTYPES),
     "lt": Operation(lambda code, x, y: x < y, DTYPES),
     "le": Operation(lambda code, x, y: x <= y, DTYPES),
     "select": Operation(_select, DTYPES),
+    "erfinv": Operation(math.erfinv, frozenset(("float32",)), 0.6),
     **{name: Operation(write, FLOATS, cost) for name, (write, cost) in math.FUNCTIONS.items()},
     **{name: Operation(write, FLOATS, cost) for name, (write, cost) in activation.RULES.items()},
 }
