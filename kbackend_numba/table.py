@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kbackend.engine.program import Prepared, Spec
-from kbackend_numba.kernels import conv, dot, normalization, optimizer, pooling, region
+from kbackend_numba.kernels import conv, dot, normalization, optimizer, pooling, region, softmax
 from kbackend_numba.native import Prepare
 
 # Primitive, composite or structured step -> what prepares its kernel. It may decline with `None`.
@@ -16,6 +16,7 @@ PREPARE: dict[str, Prepare] = {
     **conv.PREPARE,
     **pooling.PREPARE,
     **normalization.PREPARE,
+    **softmax.PREPARE,
     **optimizer.PREPARE,
 }
 

@@ -72,6 +72,10 @@ class Row:
         if length.vectors and not length.even:
             self._last = code.first(count - (length.vectors - 1) * self.lanes, self.lanes)
 
+    def start(self, array: int, number: Value) -> Address:
+        """Where row `number` of an array begins."""
+        return self.code.offset(self.code.array(array), number * self.count, self.dtype)
+
     def places(self) -> list[Place]:
         """The vectors of a short row."""
         code, last = self.code, self.length.vectors - 1
@@ -112,19 +116,29 @@ class Row:
 
     def sums(self, *terms: Term) -> list[Value]:
         """The sums of several terms over the row."""
-        return self.fold(terms, 0.0, lambda a, b: a + b, self.code.sum)
+        return self.fold(terms, 0.0, lambda a, b: a + b)
 
     def largest(self, term: Term) -> Value:
-        """The largest number that a term has; NaN if one is."""
-        code = self.code
-        return self.fold((term,), -float("inf"), code.maximum, code.largest)[0]
+        """The largest number of a term that has no NaN; with NaN it may be any."""
+        return self.fold((term,), -float("inf"), self._larger)[0]
+
+    def _larger(self, a: Value, b: Value) -> Value:
+        return self.code.select(a > b, a, b)
+
+    def keep(self, term: Term, room: Address) -> Term:
+        """A term that is computed only once, now: into registers where rows are short, else into
+        memory for a row."""
+        if self.length.vectors:
+            found = [term(place) for place in self.places()]
+            return lambda place: found[place.number]
+        self.put(room, term)
+        return lambda place: self.load(room, place)
 
     def fold(
         self,
         terms: Sequence[Term],
         start: float,
         combine: Callable[[Value, Value], Value],
-        across: Callable[[Value], Value],
     ) -> list[Value]:
         """Terms combined over the row.
 
@@ -132,7 +146,6 @@ class Row:
             terms: what to combine.
             start: what changes nothing.
             combine: combines two vectors.
-            across: combines the lanes of one.
         """
         first = self.code.number(start, self.dtype, self.lanes)
 
@@ -150,7 +163,15 @@ class Row:
             pairs = zip(columns[::2], columns[1::2], strict=False)
             joined = [[combine(a, b) for a, b in zip(*pair, strict=True)] for pair in pairs]
             columns = joined + columns[len(columns) & ~1 :]
-        return [across(value) for value in columns[0]]
+        return [self._across(value, combine) for value in columns[0]]
+
+    def _across(self, value: Value, combine: Callable[[Value, Value], Value]) -> Value:
+        lanes = self.lanes
+        while lanes > 1:
+            lanes //= 2
+            low, high = range(lanes), range(lanes, 2 * lanes)
+            value = combine(*[self.code.shuffle(value, value, half) for half in (low, high)])
+        return value.lane(0)
 
     def _long(
         self,

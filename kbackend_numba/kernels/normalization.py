@@ -11,7 +11,8 @@ from kbackend_numba.kernels import normalization_columns as by_columns
 from kbackend_numba.kernels import normalization_rows as by_rows
 from kbackend_numba.kernels.copying import packed
 from kbackend_numba.kernels.normalization_columns import Matrices
-from kbackend_numba.kernels.normalization_rows import Matrix, Wanted
+from kbackend_numba.kernels.normalization_rows import Wanted
+from kbackend_numba.kernels.rows import Matrix
 from kbackend_numba.native import Prepare
 
 Specs = tuple[Spec, ...]

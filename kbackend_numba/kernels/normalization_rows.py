@@ -11,64 +11,35 @@ from typing import NamedTuple
 from kbackend.engine.program import Prepared
 from kbackend_numba.codegen.code import Code, Var
 from kbackend_numba.codegen.compile import function
-from kbackend_numba.codegen.row import Length, Place, Row, Term, length_of
-from kbackend_numba.codegen.value import Address, Type, Value
+from kbackend_numba.codegen.row import Length, Place, Row, Term
+from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import fill
 from kbackend_numba.kernels.partial_sums import add_groups, groups_of, rows_of_group
+from kbackend_numba.kernels.rows import Matrix, WriteRow, by_rows
 from kbackend_numba.native import Call, native
-
-# Nanoseconds for a byte, and for what is done once in a row.
-_BYTE, _ROW = 0.035, 8.0
-
-
-class Matrix(NamedTuple):
-    """A matrix whose rows are normalised.
-
-    Attributes:
-        rows: how many.
-        columns: how many.
-        dtype: of its numbers.
-    """
-
-    rows: int
-    columns: int
-    dtype: str
-
-    @property
-    def length(self) -> Length:
-        """What code knows of a row's length."""
-        return length_of(self.columns, self.dtype)
-
-    def cost(self, arrays: int) -> float:
-        """Nanoseconds for a row of some arrays."""
-        return _ROW + arrays * self.columns * Type(self.dtype).bits / 8 * _BYTE
-
 
 # ----- from x to y -----
 
 
 def standardize(matrix: Matrix, epsilon: float, scaled: bool, centred: bool) -> Prepared:
     """`y, mean, variance` of `x`, and of scale and offset if there are any."""
-    key = (matrix.dtype, matrix.length, epsilon, scaled, centred)
-    made = function(("standardize rows", *key), lambda code: _standardize(code, *key))
+    key = (epsilon, scaled, centred)
     arrays = tuple(range(4 + scaled + centred))
-    call = Call(made, arrays, (matrix.columns,), matrix.rows, matrix.cost(2))
+    name = ("standardize rows", *key)
+    call = by_rows(matrix, name, _standardize(*key), arrays, matrix.cost(2))
     return native([call], overwrites=[(0, 0)])
 
 
-def _standardize(
-    code: Code, dtype: str, length: Length, epsilon: float, scaled: bool, centred: bool
-) -> None:
-    columns = code.size(0)
-    row, n = Row(code, dtype, columns, length), columns.cast(dtype)
-    y, means, variances, x, *affine = (code.array(i) for i in range(4 + scaled + centred))
-    with code.loop(code.begin, code.end) as number:
-        given = code.offset(x, number * columns, dtype)
-        (total,) = row.sums(lambda place: row.load(given, place))
+def _standardize(epsilon: float, scaled: bool, centred: bool) -> WriteRow:
+    def write(row: Row, number: Value) -> None:
+        code, n = row.code, row.count.cast(row.dtype)
+        y, x = row.start(0, number), row.start(3, number)
+        affine = [code.array(4 + i) for i in range(scaled + centred)]
+        (total,) = row.sums(lambda place: row.load(x, place))
         mean = total / n
 
         def centre(place: Place) -> Value:
-            return row.load(given, place) - mean
+            return row.load(x, place) - mean
 
         (squares,) = row.sums(lambda place: _square(centre(place)))
         variance = squares / n
@@ -82,34 +53,36 @@ def _standardize(
                 return code.fma(centre(place), slope, row.load(affine[-1], place))
             return centre(place) * slope
 
-        row.put(code.offset(y, number * columns, dtype), result)
-        code.store(mean, means, number)
-        code.store(variance, variances, number)
+        row.put(y, result)
+        code.store(mean, code.array(1), number)
+        code.store(variance, code.array(2), number)
+
+    return write
 
 
 def rms(matrix: Matrix, epsilon: float, scaled: bool) -> Prepared:
     """`y, inverse` of `x`, and of a scale if there is one."""
-    key = (matrix.dtype, matrix.length, epsilon, scaled)
-    made = function(("rms rows", *key), lambda code: _rms(code, *key))
-    call = Call(made, tuple(range(3 + scaled)), (matrix.columns,), matrix.rows, matrix.cost(2))
+    key = (epsilon, scaled)
+    arrays = tuple(range(3 + scaled))
+    call = by_rows(matrix, ("rms rows", *key), _rms(*key), arrays, matrix.cost(2))
     return native([call], overwrites=[(0, 0)])
 
 
-def _rms(code: Code, dtype: str, length: Length, epsilon: float, scaled: bool) -> None:
-    columns = code.size(0)
-    row, n = Row(code, dtype, columns, length), columns.cast(dtype)
-    y, inverses, x, *scale = (code.array(i) for i in range(3 + scaled))
-    with code.loop(code.begin, code.end) as number:
-        given = code.offset(x, number * columns, dtype)
-        (squares,) = row.sums(lambda place: _square(row.load(given, place)))
+def _rms(epsilon: float, scaled: bool) -> WriteRow:
+    def write(row: Row, number: Value) -> None:
+        code, n = row.code, row.count.cast(row.dtype)
+        y, x = row.start(0, number), row.start(2, number)
+        (squares,) = row.sums(lambda place: _square(row.load(x, place)))
         inverse = 1.0 / code.call("sqrt", squares / n + epsilon)
 
         def result(place: Place) -> Value:
-            value = row.load(given, place) * inverse
-            return value * row.load(scale[0], place) if scaled else value
+            value = row.load(x, place) * inverse
+            return value * row.load(code.array(3), place) if scaled else value
 
-        row.put(code.offset(y, number * columns, dtype), result)
-        code.store(inverse, inverses, number)
+        row.put(y, result)
+        code.store(inverse, code.array(1), number)
+
+    return write
 
 
 def _square(value: Value) -> Value:
