@@ -79,11 +79,9 @@ class _Product:
         self.width = self.lanes * form.vectors
 
     def write(self) -> None:
-        code, size, dtype = self.code, self.size, self.form.dtype
+        code, size = self.code, self.size
         across = _ceil(size["panels"], size["panels_item"])
         down = _ceil(size["tiles"], size["tiles_item"])
-        # The block of columns whose panels are there already.
-        packed = code.var(code.number(-1))
         with code.loop(code.begin, code.end) as item:
             block, row_block = item // down, item % down
             stack, column_block = block // across, block % across
@@ -91,102 +89,86 @@ class _Product:
             outer, group = rest % size["outer"], rest // size["outer"]
             begin = group * size["k_group"]
             count = code.minimum(size["k_group"], size["k"] - begin)
-            a = self._matrix("a", outer, inner, begin * size["a_column"])
-            b = self._matrix("b", outer, inner, begin * size["b_row"])
-            c = self._matrix("c", outer, inner, group * size["c_group"])
+            a = self._place("a", outer, inner) + begin * size["a_column"]
+            b = self._place("b", outer, inner) + begin * size["b_row"]
+            c = self._place("c", outer, inner) + group * size["c_group"]
             panel = column_block * size["panels_item"]
-            panels = code.minimum(size["panels_item"], size["panels"] - panel)
+            panels = code.minimum(panel + size["panels_item"], size["panels"])
             first = row_block * size["tiles_item"]
             last = code.minimum(first + size["tiles_item"], size["tiles"])
             # Nothing to sum up still makes a result.
             with code.loop(0, code.maximum(count, 1), size["k_block"]) as k:
                 now = code.minimum(size["k_block"], count - k)
-                x = code.offset(a, k * size["a_column"], dtype)
-                if self.form.packing is None:
-                    place = panel * size["panel_step"] + k * size["panel_row"]
-                    w = code.offset(b, place, dtype)
-                else:
-                    w = self._worker_panels()
-                    key = block * size["k"] + k
-                    with code.when(packed.value.differs(key)):
-                        column = panel * self.width
-                        here = code.offset(b, k * size["b_row"] + column * size["b_column"], dtype)
-                        columns = code.minimum(size["n"] - column, panels * self.width)
-                        source = Source(here, size["b_row"], size["b_column"], now, columns)
-                        packing = Packing(self.form.packing, self.width, dtype)
-                        pack(code, packing, source, w, size["panel_step"])
-                    packed.set(key)
                 begin_with = code.select(k > 0, RESULT, size["begin_with"])
-                self._block(x, w, c, now, panel, panels, first, last, begin_with)
+                x = self._at("a", a + k * size["a_column"])
+                with code.loop(panel, panels) as p:
+                    w, step = self._panel(b, k, now, p)
+                    self._tiles(x, w, step, c, now, p * self.width, first, last, begin_with)
 
-    def _worker_panels(self) -> Address:
-        room = self.size["panels_item"] * self.size["panel_step"]
-        return self.code.offset(self.array["panels"], self.code.worker * room, self.form.dtype)
+    def _panel(self, b: Value, k: Value, count: Value, panel: Value) -> tuple[Address, Value]:
+        """Where a panel is, and the elements from one of its rows to the next."""
+        code, size, packing = self.code, self.size, self.form.packing
+        if packing is None:
+            place = b + panel * size["panel_step"] + k * size["panel_row"]
+            return self._at("b", place), size["panel_row"]
+        column = panel * self.width
+        # Packed right before its use, it is still in the first cache.
+        into = self._at("panels", code.worker * size["panel_step"])
+        source = Source(
+            self._at("b", b + k * size["b_row"] + column * size["b_column"]),
+            size["b_row"], size["b_column"], count,
+            code.minimum(size["n"] - column, code.number(self.width)),
+        )  # fmt: skip
+        pack(code, Packing(packing, self.width, self.form.dtype), source, into, code.number(0))
+        return into, code.number(self.width)
 
-    def _matrix(self, name: str, outer: Value, inner: Value, more: Value) -> Address:
+    def _place(self, name: str, outer: Value, inner: Value) -> Value:
         size = self.size
-        place = size[name] + outer * size[f"{name}_outer"] + inner * size[f"{name}_inner"] + more
+        return size[name] + outer * size[f"{name}_outer"] + inner * size[f"{name}_inner"]
+
+    def _at(self, name: str, place: Value) -> Address:
         return self.code.offset(self.array[name], place, self.form.dtype)
 
-    def _block(
+    def _tiles(
         self,
         a: Address,
-        b: Address,
-        c: Address,
+        w: Address,
+        w_step: Value,
+        c: Value,
         count: Value,
-        panel: Value,
-        panels: Value,
+        column: Value,
         first: Value,
         last: Value,
         begin_with: Value,
     ) -> None:
-        """Adds `count` products in `panels` panels, the tiles from `first` up to `last`."""
+        """Adds `count` products to the tiles of a panel, from `first` up to `last`."""
         code, size, form = self.code, self.size, self.form
         tall = size["tall"]
-        with code.loop(0, panels) as p:
-            w = code.offset(b, p * size["panel_step"], form.dtype)
-            column = (panel + p) * self.width
-            heights = [(form.rows, code.maximum(first, tall), last)]
-            if form.two_heights:
-                heights.insert(0, (form.rows + 1, first, code.minimum(last, tall)))
-            for rows, start, stop in heights:
-                with code.loop(start, stop) as tile:
-                    row = tile * form.rows + code.minimum(tile, tall)
-                    self._tile(rows, row, column, a, w, c, count, begin_with)
-
-    def _tile(
-        self,
-        rows: int,
-        row: Value,
-        column: Value,
-        a: Address,
-        w: Address,
-        c: Address,
-        count: Value,
-        begin_with: Value,
-    ) -> None:
-        code, size, form = self.code, self.size, self.form
-        tile = Tile(code, rows, form.vectors, form.dtype)
         masks: list[Value | None] = [None] * form.vectors
         if form.tail:
             masks = [
                 code.first(size["n"] - column - j * self.lanes, self.lanes)
                 for j in range(form.vectors)
             ]
-        y = code.offset(c, row * size["c_row"] + column, form.dtype)
-        y_rows = [size["c_row"] * i for i in range(rows)]
-        with code.when(begin_with.equals(RESULT)):
-            tile.load(y, y_rows, masks)
-        with code.when(begin_with.equals(BIAS)):
-            vector = code.offset(self.array["bias"], size["bias"] + column, form.dtype)
-            tile.load(vector, [0] * rows, masks)
-        x = code.offset(a, row * size["a_row"], form.dtype)
+        heights = [(form.rows, code.maximum(first, tall), last)]
+        if form.two_heights:
+            heights.insert(0, (form.rows + 1, first, code.minimum(last, tall)))
         # Steps that are known leave registers to the sums.
         row_step = 1 if form.along == "columns" else size["a_row"]
-        x_rows = [row_step * i for i in range(rows)]
         x_step = 1 if form.along == "rows" else size["a_column"]
-        tile.accumulate(x, x_rows, x_step, w, size["panel_row"], count)
-        tile.store(y, y_rows, masks)
+        for rows, start, stop in heights:
+            with code.loop(start, stop) as number:
+                row = number * form.rows + code.minimum(number, tall)
+                tile = Tile(code, rows, form.vectors, form.dtype)
+                y = self._at("c", c + row * size["c_row"] + column)
+                y_rows = [size["c_row"] * i for i in range(rows)]
+                with code.when(begin_with.equals(RESULT)):
+                    tile.load(y, y_rows, masks)
+                with code.when(begin_with.equals(BIAS)):
+                    tile.load(self._at("bias", size["bias"] + column), [0] * rows, masks)
+                x = code.offset(a, row * size["a_row"], form.dtype)
+                tile.accumulate(x, [row_step * i for i in range(rows)], x_step, w, w_step, count)
+                tile.store(y, y_rows, masks)
 
 
 def _ceil(a: Value, b: Value) -> Value:

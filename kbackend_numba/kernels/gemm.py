@@ -39,8 +39,10 @@ from kbackend_numba.kernels.gemm_plan import plan as make_plan
 from kbackend_numba.native import Call
 
 # Floating point operations per nanosecond on one thread, roughly.
-FORCE = [None]
 FLOPS = 150.0
+# With so few rows packing isn't worth it, unless each row of the second matrix has its own page;
+# nor where these are so few panels long.
+_FEW_ROWS, _NEAR, _PAGE = 40, 4, 4096
 # Nanoseconds to pack a number, and to add one to others.
 _PACKING, _ADDING = 0.3, 0.1
 
@@ -127,7 +129,7 @@ def product(
     itemsize = 4 if dtype == "float32" else 8
     lanes = host().lanes(itemsize)
     packing = None
-    if not b.panel and not _in_place(b, n, itemsize):
+    if not b.panel and not _in_place(b, m, n, itemsize):
         packing = _along(b, k, n)
     plan = make_plan(shape, stack[0] * stack[1], itemsize, packing is not None, b.panel)
     width = plan.width
@@ -143,8 +145,7 @@ def product(
     begin_with = summing.RESULT if add else summing.ZERO if bias is None else summing.BIAS
     into, scratch_specs, after = c, [], []
     if packing is not None:
-        size = threads.count() * plan.panels_item * panel_step
-        scratch_specs.append(Spec((max(1, size),), dtype))
+        scratch_specs.append(Spec((threads.count(), panel_step), dtype))
     sizes = {
         "n": n, "k": k, "k_block": plan.k_block, "k_group": plan.k_group, "tall": plan.tall,
         "tiles": plan.tiles, "tiles_item": plan.tiles_item, "panels": plan.panels,
@@ -177,10 +178,14 @@ def product(
     return Product((call, *after), tuple(scratch_specs))
 
 
-def _in_place(b: Matrix, n: int, itemsize: int) -> bool:
-    """Whether a tile may as well read the second matrix where it is."""
+def _in_place(b: Matrix, m: int, n: int, itemsize: int) -> bool:
+    """Whether tiles may as well read the second matrix where it is.
+
+    Rows that lie far from each other drive each other out of the first cache.
+    """
     width = panel_width(n, itemsize)
-    return b.column == 1 and n % width == 0
+    few = m <= _FEW_ROWS and b.row * itemsize <= _PAGE
+    return b.column == 1 and n % width == 0 and (few or b.row <= _NEAR * width)
 
 
 def _sum_of_groups(
