@@ -20,7 +20,7 @@ from kbackend_numpy.kernels.reduce import KERNELS
 from kbackend_numpy.region_calls import run_calls, write
 
 # A row with more elements than this stays in no cache that a block could be for.
-LONG = 1 << 20
+LONG = 1 << 19
 # Blocks come in pairs, for two threads to have as many each.
 _EVEN = 2
 
@@ -62,16 +62,18 @@ def blocked(region: Region, elements: int, per_element: float) -> Prepared | Non
     wanted = -(-size // elements)
     step = -(-rows // min(rows, -(-wanted // _EVEN) * _EVEN))
     count = -(-rows // step)
-    # The last block may have fewer rows.
     full = write(_block(region, merged, step))
-    rest = write(_block(region, merged, rows - step * (count - 1)))
+    # The last block may have fewer rows, and then has calls and memory of its own.
+    left = rows - step * (count - 1)
+    rest = write(_block(region, merged, left)) if left < step else full
     ends = _ends(region, merged, count) if 0 in merged.axes else {}
     if full is None or rest is None or ends is None:
         return None
     work = size * len(full.calls) * per_element
     workers = threads.count() if work > threads.WORTH_SPLITTING else 1
     outs, ins = len(region.outputs), len(region.inputs)
-    each, own = len(full.scratch), len(rest.scratch)
+    remains = rest.scratch if left < step else ()
+    each, own = len(full.scratch), len(remains)
     results = _results(region)
     shapes = [_shape(region, merged, spec.shape) for spec in (*results, *region.inputs)]
     moving = [shape[0] != 1 for shape in shapes]
@@ -91,7 +93,7 @@ def blocked(region: Region, elements: int, per_element: float) -> Prepared | Non
                 a[index : index + 1] if i in ends else a[at : at + step] if m else a
                 for i, (a, m) in enumerate(zip(whole, moving, strict=True))
             ]
-            if index == count - 1:
+            if left < step and index == count - 1:
                 run_calls(rest.calls, [*here, *last])
             else:
                 mine = temporary[each * worker : each * (worker + 1)]
@@ -107,7 +109,7 @@ def blocked(region: Region, elements: int, per_element: float) -> Prepared | Non
             end.run(made[i], whole[i], *needed)
 
     partial = [_partial(region, merged, i, count) for i in ends]
-    scratch = [*full.scratch * workers, *rest.scratch, *partial]
+    scratch = [*full.scratch * workers, *remains, *partial]
     scratch += [spec for end in ends.values() for spec in end.scratch]
     # In a block of one row, what is reduced may look whole.
     pairs = [(i, o) for i, o in full.overwrites if region.inputs[i].shape == results[o].shape]
