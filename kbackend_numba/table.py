@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from kbackend.engine.program import Prepared, Spec
-from kbackend_numba.kernels import conv, dot, normalization, optimizer, pooling, region, softmax
+from kbackend_numba.kernels import (
+    conv,
+    crossentropy,
+    dot,
+    normalization,
+    optimizer,
+    pooling,
+    region,
+    softmax,
+)
 from kbackend_numba.native import Prepare
 
 # Primitive, composite or structured step -> what prepares its kernel. It may decline with `None`.
@@ -17,6 +26,7 @@ PREPARE: dict[str, Prepare] = {
     **pooling.PREPARE,
     **normalization.PREPARE,
     **softmax.PREPARE,
+    **crossentropy.PREPARE,
     **optimizer.PREPARE,
 }
 

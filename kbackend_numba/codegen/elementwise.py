@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from kbackend_numba.codegen import activation, math
+from kbackend_numba.codegen import activation, entropy, math
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.value import DTYPES, Type, Value
 
@@ -174,6 +174,7 @@ OPERATIONS: dict[str, Operation] = {
     "erfinv": Operation(math.erfinv, frozenset(("float32",)), 0.6),
     **{name: Operation(write, FLOATS, cost) for name, (write, cost) in math.FUNCTIONS.items()},
     **{name: Operation(write, FLOATS, cost) for name, (write, cost) in activation.RULES.items()},
+    **{name: Operation(write, FLOATS, cost) for name, (write, cost) in entropy.RULES.items()},
 }
 # Arguments that are bools whatever the dtype of the others is: operation -> position
 _CONDITIONS = {"select": 0, "masked_scale": 1}
