@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kbackend.engine.interface import Probe
-from kbackend.engine.program import REDUCTIONS, Cut, Prepared, Program, Runner, Spec
+from kbackend.engine.program import Cut, Prepared, Program, Runner, Spec
+from kbackend_numba.codegen.elementwise import OPERATIONS
 from kbackend_numba.replay import NativeReplay
 from kbackend_numba.table import prepare
 from kbackend_numpy.engine import NumpyEngine
@@ -16,8 +17,7 @@ class NumbaEngine(NumpyEngine):
     """Computes with kernels compiled for this machine's CPU."""
 
     name = "numba"
-    # Compiled loop nests hold elementwise operations only.
-    fusible = NumpyEngine.fusible - REDUCTIONS
+    fusible = frozenset(OPERATIONS)
 
     @classmethod
     def probe(cls) -> Probe:

@@ -13,6 +13,7 @@ from kbackend_numba.codegen.value import Address, Value
 SAME = "same"  # as the results do: contiguous over all loops
 ROW = "row"  # side by side
 ONE = "one"  # one element for all
+KEPT = "kept"  # one element for all of a row, where a row is several loops
 STEPS = "steps"  # at equal distances
 
 
@@ -58,8 +59,17 @@ class Span(NamedTuple):
                     code.store(value, address, index, self.mask)
 
 
+# Vectors that a turn of a loop does where it is short. A power of two.
+UNROLL = 2
+
+
 def spans(
-    code: Code, start: Value, stop: Value, lanes: int, once: bool, body: Callable[[Span], None]
+    code: Code,
+    start: Value,
+    stop: Value,
+    lanes: int,
+    body: Callable[[Span, int], None],
+    turn: int = UNROLL,
 ) -> None:
     """Writes `body` for the elements from `start` up to `stop`.
 
@@ -68,25 +78,22 @@ def spans(
         start: a number of an element.
         stop: another one.
         lanes: how many elements are done at once.
-        once: whether to write the body only once, because it is long.
-        body: what to do.
+        body: what to do with a span, and the number of that span in its turn of the loop.
+        turn: spans that a turn of the loop does, a power of two; 0: one, whether it is full or not,
+            so that a long body is written only once.
     """
-    if once:
+    if not turn:
         with code.loop(start, stop, lanes) as at:
             left = stop - at
-            body(Span(at, lanes, code.first(left, lanes), left >= lanes))
+            body(Span(at, lanes, code.first(left, lanes), left >= lanes), 0)
         return
     length = stop - start
-    whole = start + (length - (length & (_UNROLL * lanes - 1)))
-    with code.loop(start, whole, _UNROLL * lanes) as at:
-        for i in range(_UNROLL):
-            body(Span(at + i * lanes, lanes))
+    whole = start + (length - (length & (turn * lanes - 1)))
+    with code.loop(start, whole, turn * lanes) as at:
+        for i in range(turn):
+            body(Span(at + i * lanes, lanes), i)
     with code.loop(whole, stop, lanes) as at:
-        body(Span(at, lanes, code.first(stop - at, lanes)))
-
-
-# Vectors that a turn of a loop does where it is short. A power of two.
-_UNROLL = 2
+        body(Span(at, lanes, code.first(stop - at, lanes)), 0)
 
 
 class Odometer:
