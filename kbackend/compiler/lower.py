@@ -136,7 +136,7 @@ def _handed_out(draft: Draft, value: int, updated: set[int], taken: set[int]) ->
         if seen.whole and base == value and base not in updated:
             return value
         return draft.copy(value)
-    if base != value or not seen.whole or base in taken:
+    if base != value or base in taken:
         return value if value in taken else draft.copy(value)
     taken.add(value)
     return value

@@ -44,22 +44,19 @@ class Prepared:
     """A kernel for given shapes and dtypes, that writes into memory it is handed.
 
     Attributes:
-        run: called as `run(*outputs, *inputs, *scratch)`. Scratch is contiguous, and so are outputs
-            that `orders` doesn't name; their former contents are undefined.
+        run: called as `run(*outputs, *inputs, *scratch)`. Outputs and scratch are contiguous;
+            their former contents are undefined.
         scratch: arrays that it needs while it runs.
         overwrites: pairs (input, output) of positions: that output may be the very memory of that
             input, if nothing else needs the input any more. Both have one shape and dtype.
         work: nanoseconds that it takes on one thread, roughly, if it is worth that the program
             takes all cores for it; else 0.
-        orders: pairs (output, dimensions): the kernel wants that output's dimensions to follow each
-            other in memory in this order, the last one contiguous. Whoever takes it sees strides.
     """
 
     run: Callable[..., None]
     scratch: tuple[Spec, ...] = ()
     overwrites: tuple[tuple[int, int], ...] = ()
     work: float = 0.0
-    orders: tuple[tuple[int, Ints], ...] = field(default=(), kw_only=True)
 
 
 class Place(NamedTuple):

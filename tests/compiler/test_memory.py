@@ -12,7 +12,7 @@ from kbackend.compiler.memory.layout import contiguous, view
 from kbackend.compiler.passes.fuse import fuse
 from kbackend.core import lang
 from kbackend.engine.loader import get_engine
-from kbackend.engine.program import ARENA, Prepared
+from kbackend.engine.program import ARENA
 from kbackend_numpy.engine import NumpyEngine
 
 from .running import Plain
@@ -188,37 +188,6 @@ def test_random_programs_are_the_same_with_and_without_a_plan(graph, regions, da
     plain = Plain()
     outputs, updated = plain.compile(lower(graph, plain, updates))([a.array for a in args])
     assert_same_bits(found, outputs + updated)
-
-
-class Disordered(NumpyEngine):
-    """NumPy with kernels that turn the memory of their outputs around."""
-
-    def prepare(self, name, inputs, outputs, params):
-        """NumPy's kernel, the results of which are copied to where they shall be."""
-        ready = super().prepare(name, inputs, outputs, params)
-        if ready is None or name == "copy":
-            return ready
-
-        def run(*arrays):
-            made = [np.empty(array.shape, array.dtype) for array in arrays[: len(outputs)]]
-            ready.run(*made, *arrays[len(outputs) :])
-            for array, result in zip(arrays, made, strict=False):
-                np.copyto(array, result)
-
-        orders = [(i, tuple(reversed(range(len(s.shape))))) for i, s in enumerate(outputs)]
-        return Prepared(run, ready.scratch, orders=tuple(orders))
-
-
-@settings(max_examples=100, deadline=None)
-@given(graphs(most=20), st.data())
-def test_kernels_choose_the_order_of_dimensions(graph, data):
-    args, updates = values(graph), fitting_updates(graph, data)
-    engine = get_engine("numpy")
-    wanted = run(lower(graph, engine, updates), engine, args)
-    turned = Disordered()
-    found = run(lower(graph, turned, updates), turned, args)
-    assert_same_bits(found, wanted)
-    assert all(array.flags.c_contiguous for array in found)
 
 
 def test_values_take_over_memory_that_is_needed_no_longer():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kbackend.base import dtypes
-from kbackend.compiler.memory.layout import Layout, contiguous, ordered
+from kbackend.compiler.memory.layout import Layout, contiguous
 from kbackend.core.aval import Aval
 from kbackend.engine.interface import Engine
 from kbackend.engine.program import Prepared, Spec, Step
@@ -101,7 +101,4 @@ class Draft:
     ) -> None:
         """Appends a step, with its kernel if the engine can prepare one."""
         prepared = self.prepared(name, inputs, outputs, params)
-        for output, axes in prepared.orders if prepared else ():
-            made = self.values[outputs[output]]
-            made.layout = ordered(made.layout.shape, axes)
         self.steps.append(Step(name, tuple(inputs), tuple(outputs), params, source, prepared))

@@ -47,12 +47,6 @@ def contiguous(shape: Ints) -> Layout:
     return Layout(shape, row_major(shape))
 
 
-def ordered(shape: Ints, axes: Ints) -> Layout:
-    """The layout of an array whose dimensions follow each other in memory in the order `axes`."""
-    strides = dict(zip(axes, row_major(tuple(shape[i] for i in axes)), strict=True))
-    return Layout(shape, tuple(strides[i] for i in range(len(shape))))
-
-
 def _transpose(x: Layout, axes: Ints) -> Layout:
     return Layout(tuple(x.shape[i] for i in axes), tuple(x.strides[i] for i in axes), x.offset)
 

@@ -81,7 +81,6 @@ def _place_updates(draft: Draft) -> dict[int, int]:
         direct = (
             step is not None
             and draft.values[value].base == value
-            and draft.values[value].whole
             and draft.steps[step].prepared is not None
             and value not in draft.outputs
             and value not in in_place
