@@ -7,7 +7,7 @@ Weights are exponentials that are not divided by their sums; the averages are, w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import e, log, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from kbackend_numpy.kernels.blocks import BLOCK, kernel, row_sums
 from kbackend_numpy.kernels.normalization_plan import contiguous_inputs, ones
 from kbackend_numpy.kernels.parts import run_parts, workers_for
 from kbackend_numpy.kernels.softmax import HIGH, LOW
+from kbackend_numpy.kernels.vectorised import BASE, POWER
 
 Array = Any
 Ints = tuple[int, ...]
@@ -83,7 +84,11 @@ def _plan(
     if not prod(query.shape[:3]) * keys * size * width:
         return Prepared(lambda out, *arrays: out.fill(0))
     dtype = numpy_dtype(query.dtype)
-    factor, floor = np.array(scale, dtype), dtype.type(_FLOOR[query.dtype])
+    # The factor of the products takes the change to another base with it, if nothing is in between.
+    other = query.dtype == "float32" and soft_cap is None and not biased
+    power, base = (POWER, BASE) if other else (np.exp, e)
+    factor, high = np.array(scale / log(base), dtype), HIGH / log(base)
+    floor = dtype.type(_FLOOR[query.dtype])
     cap = None if soft_cap is None else np.array(soft_cap, dtype)
     future = np.triu(np.ones((rows, keys), np.bool_), 1) if is_causal else None
     one = ones(width, dtype)[None]
@@ -115,6 +120,13 @@ def _plan(
             if future is not None:
                 np.copyto(scores, floor, where=future[block.rows])
 
+        def exponentials(x: Array, sums: Array) -> bool:
+            """In place, with the sums of rows; false where they may have lost digits."""
+            if not np.maximum.reduce(x, None) <= high:
+                return False
+            power(x, x)
+            return bool(np.minimum.reduce(row_sums(x, sums)) >= LOW)
+
         def attend(block: _Block, own: Sequence[Array]) -> None:
             n, h, t = block.sizes()
             turned = own[0][: n * h * size * keys].reshape(n, h, size, keys)
@@ -126,11 +138,11 @@ def _plan(
             np.copyto(turned, k[block.images, :, block.heads].transpose(0, 2, 3, 1))
             np.multiply(turned, factor, turned)
             multiply(block, turned, scores)
-            if not _exponentials(flat, sums):
+            if not exponentials(flat, sums):
                 multiply(block, turned, scores)
                 np.maximum.reduce(flat, 1, out=sums)
                 np.subtract(flat, sums[:, None], flat)
-                np.exp(flat, flat)
+                power(flat, flat)
                 row_sums(flat, sums)
             into = out[block.images, block.rows, block.heads]
             values = v[block.images, :, block.heads].transpose(0, 2, 1, 3)
@@ -159,14 +171,6 @@ def _plan(
 def _of_four(array: Array) -> Array:
     """An array with dimensions in front, so that it has four."""
     return array.reshape((1,) * (4 - array.ndim) + array.shape)
-
-
-def _exponentials(x: Array, sums: Array) -> bool:
-    """exp(x) in place, and the sums of rows; false where it may have lost digits."""
-    if not np.maximum.reduce(x, None) <= HIGH:
-        return False
-    np.exp(x, x)
-    return bool(np.minimum.reduce(row_sums(x, sums)) >= LOW)
 
 
 def _like_query(*shapes: Ints, **params: Any) -> Ints:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from math import e
+
+import numpy as np
+
 
 def vectorised(name: str) -> bool:
     """Whether NumPy has loops for a function on float32 that were made for this processor.
@@ -15,3 +19,8 @@ def vectorised(name: str) -> bool:
         return False
     loops = opt_func_info(func_name=f"^{name}$", signature="float32").get(name, {})
     return any("baseline" not in loop["current"] for loop in loops.values())
+
+
+# NumPy's powers of 2 take half the time of those of e where they are vectorised, else far more. For
+# kernels in float32 that multiply the exponent by a constant anyway.
+POWER, BASE = (np.exp2, 2.0) if vectorised("exp2") else (np.exp, e)

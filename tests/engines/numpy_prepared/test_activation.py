@@ -107,7 +107,7 @@ def test_gelu_is_as_exact_with_either_power(monkeypatch):
     for power, base in ((np.exp, math.e), (np.exp2, 2.0)):
         first, *rest, last = [np.array(c / math.log(base), np.float32) for c in activation._CDF]
         for name, value in zip(
-            ("_POWER", "_FIRST", "_CDF_REST", "_LAST"), (power, first, rest, last), strict=True
+            ("POWER", "_FIRST", "_CDF_REST", "_LAST"), (power, first, rest, last), strict=True
         ):
             monkeypatch.setattr(activation, name, value)
         (other,) = run(KERNELS["gelu"], [x], {"approximate": False})

@@ -64,6 +64,16 @@ def test_values(shape, dtype, params, rng, workers):
     compare(drawn(rng, shape, dtype), **params)
 
 
+@pytest.mark.parametrize(("power", "base"), [(np.exp, np.e), (np.exp2, 2.0)])
+def test_either_base(power, base, rng, monkeypatch):
+    monkeypatch.setattr(attention, "POWER", power)
+    monkeypatch.setattr(attention, "BASE", base)
+    inputs = drawn(rng, (2, 3, 5, 2, 4, 6))
+    compare(inputs)
+    compare(inputs, is_causal=True, scale=50.0)
+    compare([*inputs, np.full((3, 5), 2.0, "float32")], biased=True)
+
+
 @pytest.mark.parametrize("block", [64, 200, 1000])
 def test_blocks_of_images_of_heads_and_of_rows(block, rng, workers, monkeypatch):
     monkeypatch.setattr(attention, "BLOCK", block)
