@@ -239,6 +239,10 @@ class Code:
         moved = self.builder.gep(address.ir, [index.ir], source_etype=etype)
         return Address(moved)
 
+    def choose(self, condition: Value, a: Address, b: Address) -> Address:
+        """Address `a` if the condition holds, else `b`."""
+        return Address(self.builder.select(condition.ir, a.ir, b.ir))
+
     def load(
         self,
         address: Address,

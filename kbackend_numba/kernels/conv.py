@@ -6,11 +6,13 @@ from itertools import product
 from math import prod
 
 from kbackend.engine.program import Prepared, Spec
+from kbackend_numba.codegen.target import host
 from kbackend_numba.kernels.conv_direct import Pass, correlation
 from kbackend_numba.kernels.conv_filter import filter_gradient
 from kbackend_numba.kernels.conv_source import three
 from kbackend_numba.kernels.conv_weights import Filters
 from kbackend_numba.kernels.copying import packed
+from kbackend_numba.kernels.winograd import convolution
 from kbackend_numba.native import Prepare
 from kbackend_numpy.kernels.conv_axes import axes_of, phases_of
 
@@ -32,6 +34,15 @@ def _declined(inputs: Specs, outputs: Specs) -> bool:
     return specs[0].dtype not in _DTYPES or not all(s.size for s in specs)
 
 
+def _winograd(x: Spec, y: Spec, window: Ints, strides: Ints, dilation: Ints, groups: int) -> int:
+    """Positions of a tile for Winograd's method, or 0 where it doesn't apply or pay."""
+    lanes = host().lanes()
+    plain = window == (3, 3) and {*strides, *dilation, groups} == {1}
+    if not plain or x.dtype != "float32" or x.shape[-1] % lanes or y.shape[-1] % lanes:
+        return 0
+    return 4
+
+
 @packed
 def prepare_conv(
     inputs: Specs,
@@ -51,6 +62,10 @@ def prepare_conv(
     every = Pass(three(axes), tuple(range(prod(window))), (0, 0, 0), (1, 1, 1))
     each = filters // groups
     how = Filters(groups, inner, each, filters, 1, each, inner * filters)
+    m = _winograd(x, y, tuple(window), strides, dilation, groups)
+    if m:
+        low = tuple([pair[0] for pair in padding])
+        return convolution(_spread(x.shape), _spread(y.shape), low, how, False, m)
     return correlation(_spread(x.shape), _spread(y.shape), x.dtype, [every], how)
 
 
@@ -70,6 +85,12 @@ def prepare_conv_input_grad(
     if _declined(inputs, outputs):
         return None
     *window, inner, filters = w.shape
+    each = filters // groups
+    how = Filters(groups, each, inner, 1, filters, each, inner * filters)
+    m = _winograd(g, x, tuple(window), strides, dilation, groups)
+    if m:
+        low = tuple([2 - pair[0] for pair in padding])
+        return convolution(_spread(g.shape), _spread(x.shape), low, how, True, m)
     axes = axes_of(space, g.shape[1:-1], tuple(window), strides, padding, dilation)
     passes = []
     for phases in product(*map(phases_of, axes)):
@@ -82,8 +103,6 @@ def prepare_conv_input_grad(
                 three(strides, 1),
             )
         )
-    each = filters // groups
-    how = Filters(groups, each, inner, 1, filters, each, inner * filters)
     return correlation(_spread(g.shape), _spread(x.shape), g.dtype, passes, how)
 
 

@@ -1,0 +1,398 @@
+"""Convolutions of 3x3 taps by Winograd's method: a quarter of the products, or 4 in 9.
+
+The result is cut into tiles of `m` by `m` positions. What a tile reads is transformed into
+`(m + 2)^2` planes, so are the filters; in each plane a matrix product over the channels remains;
+its result is transformed back. A block of tiles goes through all of this at a time, so that its
+planes stay in the second cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from kbackend.engine.program import Spec
+from kbackend_numba import threads
+from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.compile import function
+from kbackend_numba.codegen.target import host
+from kbackend_numba.codegen.tile import Tile
+from kbackend_numba.codegen.value import Address, Value
+from kbackend_numba.codegen.vectors import each_vector
+from kbackend_numba.codegen.winograd import both_sides, short
+from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
+from kbackend_numba.kernels.conv_source import SIZES as SOURCE
+from kbackend_numba.kernels.conv_source import Source, source_of, three, write_source
+from kbackend_numba.kernels.conv_weights import Filters, packing
+from kbackend_numba.native import Call, Native, native
+from kbackend_numpy.kernels.conv_axes import Axis
+
+Ints = tuple[int, ...]
+
+_DTYPE = "float32"
+# Bytes that the planes of a block may take, before and after the products.
+_PLANES = 1 << 20
+# Elements between planes, so that they don't share lines of the cache.
+_APART = 16
+# Nanoseconds to transform a number there or back.
+_TRANSFORM = 0.12
+
+
+class Tiling(NamedTuple):
+    """How a result is cut.
+
+    Attributes:
+        axes: how tiles read the source.
+        images: in a block.
+        rows: of tiles in a block.
+        height: tiles that are multiplied at a time.
+    """
+
+    axes: tuple[Axis, Axis, Axis]
+    images: int
+    rows: int
+    height: int
+
+    @property
+    def tiles(self) -> int:
+        """In a block."""
+        return self.images * self.rows * self.axes[2].positions
+
+
+def tiling(x: Ints, y: Ints, low: Ints, m: int, most: int, heights: range) -> Tiling:
+    """How to cut a result.
+
+    Args:
+        x: shape of the source, `(batch, height, 1, width, channels)`.
+        y: shape of the result.
+        low: zeros before the source, along both dimensions.
+        m: positions of a tile.
+        most: tiles in a block.
+        heights: how many may be multiplied at a time.
+    """
+    axes = three(
+        [
+            Axis(x[1], -(-y[1] // m), m + 2, m, 1, -low[0]),
+            Axis(x[3], -(-y[3] // m), m + 2, m, 1, -low[1]),
+        ]
+    )
+    lines, line = axes[0].positions, axes[2].positions
+    if lines * line > most:
+        rows = max(1, most // line)
+        blocks = [(1, -(-lines // -(-lines // rows)))]
+    else:
+        blocks = [(i, lines) for i in range(1, max(1, min(most // (lines * line), x[0])) + 1)]
+
+    def waste(images: int, rows: int, height: int) -> float:
+        tiles = images * rows * line
+        # The filters are read once for each block, which is as good as some tiles more.
+        return (-(-tiles // height) * height + 2) / tiles
+
+    best = min((waste(i, r, h), i, r, h) for i, r in blocks for h in heights)
+    return Tiling(axes, *best[1:])
+
+
+def convolution(
+    x: Ints, y: Ints, low: Ints, filters: Filters, turned: bool, m: int, bias: bool = False
+) -> Native:
+    """The kernel `y, x, w` or `y, x, w, bias`.
+
+    Args:
+        x: shape of the source, `(batch, height, 1, width, channels)`.
+        y: shape of the result.
+        low: zeros before the source, along both dimensions.
+        filters: how they lie in memory.
+        turned: whether the taps are read from the last to the first.
+        m: 2 or 4.
+        bias: whether a vector is added to each position.
+    """
+    channels, columns = x[-1], y[-1]
+    width = panel_width(columns, _DTYPE)
+    panels = -(-columns // width)
+    points = (m + 2) ** 2
+    rows = tile_rows(width // host().lanes())
+    most = max(rows, _PLANES // (4 * points * (channels + columns)))
+    tiled = tiling(x, y, low, m, most, range(rows, max(1, rows - 4), -1))
+    source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
+    planes = (tiled.tiles * channels + _APART, tiled.tiles * panels * width + _APART)
+    room = points * sum(planes) + m * m * columns
+    inputs = 4 if bias else 3
+    calls, scratch = transformed_filters(filters, turned, m, width, inputs)
+    first = inputs + len(scratch) - 1
+    lines = tiled.axes[0].positions
+    blocks = -(-lines // tiled.rows)
+    items = -(-x[0] // tiled.images) * blocks
+    tiles = x[0] * lines * tiled.axes[2].positions
+    key = ("winograd", m, source.copied, tiled.height, width, bias)
+    work = tiles * points * (2 * channels * columns / FLOPS + (channels + columns) * _TRANSFORM)
+    calls.append(
+        Call(
+            function(key, _Convolution(*key[1:]).write),
+            (0, 1, first, first + 1, first + 2, *([3] if bias else [])),
+            (
+                blocks,
+                tiled.rows,
+                lines,
+                tiled.axes[2].positions,
+                tiled.tiles,
+                channels,
+                columns,
+                panels,
+                *planes,
+                room,
+                source.steps[1],
+                prod(y[1:]),
+                m * y[3] * columns,
+                y[1],
+                y[3] * columns,
+                *source.sizes,
+                *_tables(tiled, source, y, m),
+            ),  # fmt: skip
+            items,
+            work / items,
+        )
+    )
+    scratch += [
+        Spec((threads.count(), room), _DTYPE),
+        Spec((threads.count(), source.room), _DTYPE),
+    ]
+    return native(calls, scratch)
+
+
+def tile_offsets(tiled: Tiling, source: Source) -> np.ndarray:
+    """Offsets of a block's tiles in the source."""
+    indices = [a.start + a.stride * np.arange(a.positions) for a in tiled.axes]
+    indices[0] = indices[0][: tiled.rows]
+    return source.offsets(np.arange(tiled.images), *indices).reshape(-1)
+
+
+def _tables(tiled: Tiling, source: Source, y: Ints, m: int) -> list[int]:
+    """For each tile of a block where it is in the source and in the result, its first row, and how
+    many columns it has."""
+    images, rows = np.arange(tiled.images), np.arange(tiled.rows)
+    line = np.arange(tiled.axes[2].positions)
+    dense = prod(y[1:]), m * y[3] * y[4], m * y[4]
+    y_at = np.add.outer(np.add.outer(images * dense[0], rows * dense[1]), line * dense[2])
+    row = np.broadcast_to((rows * m)[None, :, None], y_at.shape)
+    columns = np.broadcast_to(np.minimum(m, y[3] - m * line), y_at.shape)
+    tables = (tile_offsets(tiled, source), y_at, row, columns)
+    return [int(n) for table in tables for n in table.reshape(-1)]
+
+
+_HEADER = (
+    "blocks", "rows", "lines", "line", "tiles", "channels", "columns", "panels",
+    "plane_x", "plane_y", "room", "x_row", "y_image", "y_hop", "y_rows", "y_row",
+)  # fmt: skip
+
+
+class _Convolution:
+    """Writes the function whose items are blocks of tiles.
+
+    Args:
+        m: positions of a tile along each dimension.
+        copied: whether blocks copy their source.
+        height: tiles that are multiplied at a time.
+        width: columns of a panel.
+        bias: whether there is one.
+    """
+
+    def __init__(self, m: int, copied: bool, height: int, width: int, bias: bool) -> None:
+        self.m, self.copied, self.height, self.width, self.bias = m, copied, height, width, bias
+        self.short = short(m)
+        self.points = self.short.points
+
+    def write(self, code: Code) -> None:
+        """Writes it."""
+        self.code, self.lanes = code, code.lanes
+        y, x, self.filters, memory, copies = [code.array(i) for i in range(5)]
+        self.size = size = {name: code.size(i) for i, name in enumerate(_HEADER)}
+        sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
+        room = sizes["images"] * sizes["length_outer"] * sizes["length_middle"]
+        room = room * (sizes["left"] + sizes["count"] + sizes["right"])
+        copies = code.offset(copies, code.worker * room, _DTYPE)
+        self.before = code.offset(memory, code.worker * size["room"], _DTYPE)
+        points = self.points**2
+        self.after = code.offset(self.before, size["plane_x"] * points, _DTYPE)
+        self.edge = code.offset(self.after, size["plane_y"] * points, _DTYPE)
+        with code.loop(code.begin, code.end) as item:
+            block, row = item // size["blocks"], item % size["blocks"] * size["rows"]
+            source, images = write_source(code, sizes, self.copied, _DTYPE, x, copies, block, row)
+            rows = code.minimum(size["rows"], size["lines"] - row)
+            tiles = images * rows * size["line"]
+            write_forward(
+                code, self.short.data, source, self.before, size["plane_x"], tiles,
+                size["channels"], size["x_row"], self._table(0),
+            )  # fmt: skip
+            self._products(tiles)
+            place = block * sizes["images"] * size["y_image"] + row * size["y_hop"]
+            self._back(code.offset(y, place, _DTYPE), tiles, size["y_rows"] - row * self.m)
+
+    def _table(self, number: int) -> Value:
+        return self.size["tiles"] * number + (len(_HEADER) + len(SOURCE))
+
+    def _products(self, tiles: Value) -> None:
+        """In each plane the tiles' channels times the filters."""
+        code, size = self.code, self.size
+        panel_step = size["channels"] * self.width
+        pitch = size["panels"] * self.width
+        with (
+            code.loop(0, self.points**2) as point,
+            code.loop(0, size["panels"]) as panel,
+        ):
+            x = code.offset(self.before, point * size["plane_x"], _DTYPE)
+            place = (point * size["panels"] + panel) * panel_step
+            w = code.offset(self.filters, place, _DTYPE)
+            place = point * size["plane_y"] + panel * self.width
+            y = code.offset(self.after, place, _DTYPE)
+            vectors = self.width // self.lanes
+            with code.loop(0, tiles, self.height) as first:
+                places = [code.minimum(first + i, tiles - 1) for i in range(self.height)]
+                tile = Tile(code, self.height, vectors)
+                x_at = [place * size["channels"] for place in places]
+                tile.accumulate(x, x_at, 1, w, self.width, size["channels"])
+                tile.store(y, [place * pitch for place in places], [None] * vectors)
+
+    def _back(self, y: Address, tiles: Value, rows: Value) -> None:
+        """From planes to the result. `rows` of it are left."""
+        code, size, m = self.code, self.size, self.m
+        pitch = size["panels"] * self.width
+        bias = code.array(5) if self.bias else None
+        with code.loop(0, tiles) as tile:
+            place = code.offset(y, code.size(self._table(1) + tile), _DTYPE)
+            height = code.minimum(rows - code.size(self._table(2) + tile), m)
+            width = code.size(self._table(3) + tile)
+            whole = (height >= m) & (width >= m)
+            # A tile that reaches beyond the result is put aside, and then copied in part.
+            target = code.choose(whole, place, self.edge)
+            step = code.select(whole, size["y_row"], size["columns"] * m)
+            after = code.offset(self.after, tile * pitch, _DTYPE)
+            with code.loop(0, size["columns"], self.lanes) as c:
+                block = [
+                    [self._plane(after, i * self.points + j, c) for j in range(self.points)]
+                    for i in range(self.points)
+                ]
+                for i, line in enumerate(both_sides(code, self.short.output, block)):
+                    for j, value in enumerate(line):
+                        if bias is not None:
+                            value = value + code.load(bias, c, _DTYPE, self.lanes)
+                        code.store(value, target, step * i + size["columns"] * j + c)
+            with code.when(~whole), code.loop(0, height) as i:
+                from_ = code.offset(self.edge, i * m * size["columns"], _DTYPE)
+                to = code.offset(place, i * size["y_row"], _DTYPE)
+
+                def copy(at: Value, mask: Value | None) -> None:
+                    code.store(code.load(from_, at, _DTYPE, self.lanes, mask), to, at, mask)
+
+                each_vector(code, width * size["columns"], self.lanes, copy)
+
+    def _plane(self, after: Address, point: int, column: Value) -> Value:
+        place = self.size["plane_y"] * point + column
+        return self.code.load(after, place, _DTYPE, self.lanes)
+
+
+def write_forward(
+    code: Code,
+    matrix: tuple[tuple[object, ...], ...],
+    source: Address,
+    planes: Address,
+    plane: Value,
+    tiles: Value,
+    channels: Value,
+    row: Value,
+    table: Value,
+) -> None:
+    """Writes how tiles become planes.
+
+    Args:
+        code: where to write.
+        matrix: that is applied to the rows and columns of a tile.
+        source: what tiles are read from.
+        planes: where to; the numbers of a tile are side by side in each.
+        plane: elements from one plane to the next.
+        tiles: how many.
+        channels: how many, a multiple of the lanes.
+        row: elements from one row of the source to the next.
+        table: where the offsets of the tiles are among the sizes.
+    """
+    lanes, count = code.lanes, len(matrix[0])
+    with code.loop(0, tiles) as tile:
+        here = code.offset(source, code.size(table + tile), _DTYPE)
+        there = code.offset(planes, tile * channels, _DTYPE)
+        with code.loop(0, channels, lanes) as c:
+            block = [
+                [code.load(here, row * i + channels * j + c, _DTYPE, lanes) for j in range(count)]
+                for i in range(count)
+            ]
+            for i, line in enumerate(both_sides(code, matrix, block)):
+                for j, value in enumerate(line):
+                    code.store(value, there, plane * (i * len(matrix) + j) + c)
+
+
+# ----- filters -----
+
+
+def transformed_filters(
+    filters: Filters, turned: bool, m: int, width: int, position: int
+) -> tuple[list[Call], list[Spec]]:
+    """The calls that transform filters into planes of panels, and their scratch arrays.
+
+    Args:
+        filters: how they lie in memory; they are array number 2.
+        turned: whether the taps are read from the last to the first.
+        m: positions of a tile along each dimension.
+        width: columns of a panel.
+        position: of the first scratch array. The last one holds the result.
+    """
+    panels = -(-filters.columns // width)
+    calls, scratch = [], []
+    source, steps = 2, (filters.tap, filters.row, width)
+    if turned:
+        # Columns are put side by side first.
+        pack, _, size = packing(filters, [range(8, -1, -1)], width, _DTYPE, (position, 2))
+        calls.append(pack)
+        scratch.append(Spec((size,), _DTYPE))
+        source, steps = position, (filters.rows * width, width, 9 * filters.rows * width)
+    key = ("winograd filters", m, width, turned)
+    calls.append(
+        Call(
+            function(key, _filters(m, width, turned)),
+            (position + len(scratch), source),
+            (filters.rows, filters.columns, panels, *steps),
+            panels * filters.rows,
+            width * 9 * _TRANSFORM,
+        )
+    )
+    points = (m + 2) ** 2
+    scratch.append(Spec((points * panels * filters.rows * width,), _DTYPE))
+    return calls, scratch
+
+
+def _filters(m: int, width: int, full: bool) -> Callable[[Code], None]:
+    """Writes the function whose items are the rows of panels."""
+
+    def write(code: Code) -> None:
+        rows, columns, panels, tap, row, panel_step = [code.size(i) for i in range(6)]
+        plane = panels * rows * width
+        with code.loop(code.begin, code.end) as item:
+            panel = item // rows
+            place = panel * panel_step + item % rows * row
+            source = code.offset(code.array(1), place, _DTYPE)
+            target = code.offset(code.array(0), item * width, _DTYPE)
+            for k in range(0, width, code.lanes):
+                # Panels that were packed are filled up with zeros.
+                mask = None if full else code.first(columns - panel * width - k, code.lanes)
+                block = [
+                    [
+                        code.load(source, tap * (3 * i + j) + k, _DTYPE, code.lanes, mask)
+                        for j in range(3)
+                    ]
+                    for i in range(3)
+                ]
+                for i, line in enumerate(both_sides(code, short(m).filters, block)):
+                    for j, value in enumerate(line):
+                        code.store(value, target, plane * (i * (m + 2) + j) + k)
+
+    return write
