@@ -7,6 +7,8 @@ from kbackend import ops
 from kbackend.compiler.passes.alive import Alive
 from kbackend.compiler.passes.remat import remat
 from kbackend.core import lang
+from kbackend.core.composite import Composite
+from kbackend.random.noise import masked_scale
 
 from .support import assert_equivalent, body, graphs, traced
 
@@ -92,15 +94,23 @@ def test_random_graphs_keep_their_bits_and_never_need_more(graph):
     assert Alive(found).peak <= Alive(graph).peak
 
 
-@pytest.mark.parametrize(("name", "again"), [("relu", True), ("gelu", False)])
-def test_composites_are_as_cheap_as_what_is_inside(name, again):
-    def fn(x, w):
-        low = getattr(ops, name)(w)
+@pytest.mark.parametrize(
+    ("make", "again"),
+    [
+        (lambda w, keep: ops.relu(w), True),
+        (lambda w, keep: masked_scale(w, keep, scale=2.0), True),
+        (lambda w, keep: ops.gelu(w), False),
+    ],
+)
+def test_composites_are_as_cheap_as_what_is_inside(make, again):
+    def fn(x, w, keep):
+        low = make(w, keep)
         y = lang.dot(x, low, ((1,), (0,)))
         wide = lang.exp(lang.broadcast_to(lang.reshape(y, (1, 8, 64)), (16, 8, 64)))
         return lang.dot(lang.reduce_max(wide, (0,)), low, ((1,), (1,)))
 
-    graph = traced(fn, (8, 32), (32, 64))
+    graph = traced(fn, (8, 32), (32, 64), ((32, 64), "bool"))
     found = remat(graph, lambda eqn: True)
     assert_equivalent(graph, found)
-    assert [eqn.op.name for eqn in found.eqns].count(name) == 1 + again
+    composites = [eqn for eqn in found.eqns if isinstance(eqn.op, Composite)]
+    assert len(composites) == 1 + again

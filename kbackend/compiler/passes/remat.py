@@ -20,8 +20,8 @@ from kbackend.ir.trace import body_graph
 
 # Elementwise primitives that cost little more than reading and writing memory.
 _CHEAP = frozenset(
-    "neg abs sign floor ceil round cast add sub mul maximum minimum eq ne lt le select isfinite "
-    "bitwise_and bitwise_or bitwise_xor shift_left shift_right".split()
+    "neg abs sign floor ceil round cast bitcast add sub mul maximum minimum eq ne lt le select "
+    "isfinite bitwise_and bitwise_or bitwise_xor shift_left shift_right".split()
 )
 # Values are recomputed only if the peak falls by that part of it in the end,
 _WORTH = 0.03
