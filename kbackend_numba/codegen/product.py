@@ -9,9 +9,11 @@ item first packs the panels of its block into scratch memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.finish import Finish, Part
 from kbackend_numba.codegen.pack import Packing, Source, pack
 from kbackend_numba.codegen.summing import BIAS, RESULT
 from kbackend_numba.codegen.tile import Tile
@@ -65,14 +67,20 @@ class Form(NamedTuple):
     dtype: str
 
 
-def write_product(code: Code, form: Form) -> None:
-    """Writes the function that does the items of a product."""
-    _Product(code, form).write()
+def write_product(code: Code, form: Form, finish: Finish | None = None) -> None:
+    """Writes the function that does the items of a product.
+
+    Args:
+        code: where to write.
+        form: what the code depends on.
+        finish: what becomes of the sums.
+    """
+    _Product(code, form, finish).write()
 
 
 class _Product:
-    def __init__(self, code: Code, form: Form) -> None:
-        self.code, self.form = code, form
+    def __init__(self, code: Code, form: Form, finish: Finish | None) -> None:
+        self.code, self.form, self.finish = code, form, finish
         self.array = {name: code.array(i) for i, name in enumerate(ARRAYS)}
         self.size = {name: code.size(i) for i, name in enumerate(SIZES)}
         self.lanes = code.target.lanes(4 if form.dtype == "float32" else 8)
@@ -103,7 +111,12 @@ class _Product:
                 x = self._at("a", a + k * size["a_column"])
                 with code.loop(panel, panels) as p:
                     w, step = self._panel(b, k, now, p)
-                    self._tiles(x, w, step, c, now, p * self.width, first, last, begin_with)
+                    column = p * self.width
+                    masks = self._masks(column)
+                    self._tiles(x, w, step, c + column, column, masks, now, first, last, begin_with)
+                    if self.finish is not None:
+                        with code.when(k + now >= count):
+                            self._finish(c + column, column, masks, first, last, self.finish)
 
     def _panel(self, b: Value, k: Value, count: Value, panel: Value) -> tuple[Address, Value]:
         """Where a panel is, and the elements from one of its rows to the next."""
@@ -126,6 +139,35 @@ class _Product:
         size = self.size
         return size[name] + outer * size[f"{name}_outer"] + inner * size[f"{name}_inner"]
 
+    def _row(self, tile: Value) -> Value:
+        """The first row of a tile."""
+        return tile * self.form.rows + self.code.minimum(tile, self.size["tall"])
+
+    def _masks(self, column: Value) -> list[Value | None]:
+        """Which lanes of the vectors from a column on there are."""
+        left = self.size["n"] - column
+        return [
+            self.code.first(left - j * self.lanes, self.lanes) if self.form.tail else None
+            for j in range(self.form.vectors)
+        ]
+
+    def _finish(
+        self,
+        c: Value,
+        column: Value,
+        masks: Sequence[Value | None],
+        first: Value,
+        last: Value,
+        finish: Finish,
+    ) -> None:
+        """Does what is to be done to a panel's sums, while they are near."""
+        code, dtype, array = self.code, self.form.dtype, self.array["c"]
+        with code.loop(self._row(first), self._row(last)) as row:
+            for j, mask in enumerate(masks):
+                at = c + row * self.size["c_row"] + j * self.lanes
+                value = code.load(array, at, dtype, self.lanes, mask)
+                code.store(finish(value, Part(at, column + j * self.lanes, mask)), array, at, mask)
+
     def _at(self, name: str, place: Value) -> Address:
         return self.code.offset(self.array[name], place, self.form.dtype)
 
@@ -135,8 +177,9 @@ class _Product:
         w: Address,
         w_step: Value,
         c: Value,
-        count: Value,
         column: Value,
+        masks: Sequence[Value | None],
+        count: Value,
         first: Value,
         last: Value,
         begin_with: Value,
@@ -144,12 +187,6 @@ class _Product:
         """Adds `count` products to the tiles of a panel, from `first` up to `last`."""
         code, size, form = self.code, self.size, self.form
         tall = size["tall"]
-        masks: list[Value | None] = [None] * form.vectors
-        if form.tail:
-            masks = [
-                code.first(size["n"] - column - j * self.lanes, self.lanes)
-                for j in range(form.vectors)
-            ]
         heights = [(form.rows, code.maximum(first, tall), last)]
         if form.two_heights:
             heights.insert(0, (form.rows + 1, first, code.minimum(last, tall)))
@@ -158,9 +195,9 @@ class _Product:
         x_step = 1 if form.along == "rows" else size["a_column"]
         for rows, start, stop in heights:
             with code.loop(start, stop) as number:
-                row = number * form.rows + code.minimum(number, tall)
+                row = self._row(number)
                 tile = Tile(code, rows, form.vectors, form.dtype)
-                y = self._at("c", c + row * size["c_row"] + column)
+                y = self._at("c", c + row * size["c_row"])
                 y_rows = [size["c_row"] * i for i in range(rows)]
                 with code.when(begin_with.equals(RESULT)):
                     tile.load(y, y_rows, masks)

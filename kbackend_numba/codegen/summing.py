@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.finish import Finish, Part
 from kbackend_numba.codegen.value import Value
 from kbackend_numba.codegen.vectors import each_vector
 
 # What sums begin with: nothing, the bias, or what stands in the result.
 ZERO, BIAS, RESULT = 0, 1, 2
 
-# What the call brings; its arrays are the result, the groups' results and the bias.
+# What the call brings: arrays and sizes, in this order.
+ARRAYS = ("c", "parts", "bias")
 SIZES = (
     "n",  # columns of the result
     "m",  # and its rows
@@ -22,8 +24,14 @@ SIZES = (
 )  # fmt: skip
 
 
-def write_sum(code: Code, dtype: str) -> None:
-    """Writes the function whose items are the rows of all matrices."""
+def write_sum(code: Code, dtype: str, finish: Finish | None = None) -> None:
+    """Writes the function whose items are the rows of all matrices.
+
+    Args:
+        code: where to write.
+        dtype: of the numbers.
+        finish: what becomes of the sums.
+    """
     size = {name: code.size(i) for i, name in enumerate(SIZES)}
     c, parts, bias = [code.array(i) for i in range(3)]
     lanes = code.target.lanes(4 if dtype == "float32" else 8)
@@ -41,6 +49,9 @@ def write_sum(code: Code, dtype: str) -> None:
             with code.loop(0, size["groups"]) as group:
                 here = group * size["group"] + item * size["n"] + at
                 total.set(total.value + code.load(parts, here, dtype, lanes, mask))
-            code.store(total.value, c, place + at, mask)
+            value = total.value
+            if finish is not None:
+                value = finish(value, Part(place + at, at, mask))
+            code.store(value, c, place + at, mask)
 
         each_vector(code, size["n"], lanes, add)

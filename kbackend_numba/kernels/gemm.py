@@ -14,7 +14,8 @@ of the product begins at position 4. Matrices may be parts of arrays: `offset` i
 one begins, and `row` and `column` are free; only the rows of `c` must be contiguous. A stack has up
 to two dimensions, each with steps of its own in each array (0 for a matrix that all share).
 
-`bias` is a vector that is added to each row, `add=True` adds the product to what `c` holds.
+`bias` is a vector that is added to each row, `add=True` adds the product to what `c` holds, and
+`ending` is what is done elementwise to the results while they are near.
 
 A matrix that is the second one of many products, as the weights of a recurrent layer are, is packed
 once: `packed` gives the calls that do it, and a `Matrix` to hand to `product` in its place.
@@ -26,14 +27,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kbackend.engine.program import Spec
+from kbackend.engine.program import Ints, Spec
 from kbackend_numba import threads
 from kbackend_numba.codegen import product as writing
 from kbackend_numba.codegen import summing
+from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
+from kbackend_numba.codegen.finish import Finish
 from kbackend_numba.codegen.pack import Packing, panel_rows, write_pack
 from kbackend_numba.codegen.product import Form
 from kbackend_numba.codegen.target import host
+from kbackend_numba.kernels.ending import Ending
 from kbackend_numba.kernels.gemm_plan import panel_width
 from kbackend_numba.kernels.gemm_plan import plan as make_plan
 from kbackend_numba.native import Call
@@ -109,6 +113,8 @@ def product(
     dtype: str = "float32",
     bias: tuple[int, int] | None = None,
     add: bool = False,
+    ending: Ending | None = None,
+    operands: Ints = (),
 ) -> Product:
     """The calls for `c = a @ b`.
 
@@ -122,60 +128,87 @@ def product(
         dtype: "float32" or "float64".
         bias: position of an array, and offset in it, of a vector to add to each row.
         add: whether to add to what `c` holds.
+        ending: what becomes of the results, which must be all of their array.
+        operands: positions of the other arrays of the ending.
     """
     m, n, k = shape
-    if not m * n * sizes_of(stack):
+    matrices = stack[0] * stack[1]
+    if not m * n * matrices:
         return Product(())
     itemsize = 4 if dtype == "float32" else 8
-    lanes = host().lanes(itemsize)
     packing = None
     if not b.panel and not _in_place(b, m, n, itemsize):
         packing = _along(b, k, n)
-    plan = make_plan(shape, stack[0] * stack[1], itemsize, packing is not None, b.panel)
-    width = plan.width
+    plan = make_plan(shape, matrices, itemsize, packing is not None, b.panel)
     form = Form(
-        plan.rows, plan.tall > 0, plan.vectors, _along(a, m, k), packing, n % width != 0, dtype
+        plan.rows, plan.tall > 0, plan.vectors, _along(a, m, k), packing, n % plan.width != 0, dtype
     )
-    if b.panel:
-        panel_step, panel_row = b.column, b.row
-    elif packing is not None:
-        panel_step, panel_row = width * panel_rows(plan.k_block, lanes), width
-    else:
-        panel_step, panel_row = width, b.row
-    begin_with = summing.RESULT if add else summing.ZERO if bias is None else summing.BIAS
-    into, scratch_specs, after = c, [], []
+    specs = []
+    step, row = (b.column, b.row) if b.panel else (plan.width, b.row)
     if packing is not None:
-        scratch_specs.append(Spec((threads.count(), panel_step), dtype))
+        step, row = plan.width * panel_rows(plan.k_block, host().lanes(itemsize)), plan.width
+        specs.append(Spec((threads.count(), step), dtype))
+    end = _End(summing.RESULT if add else summing.ZERO if bias is None else summing.BIAS,
+               (c.array, 0) if bias is None else bias, ending, operands)  # fmt: skip
+    groups = Matrix(scratch + len(specs), n, 1, 0, stack[1] * m * n, m * n)
+    grouped = plan.groups > 1
+    first, now = (groups, _End(summing.ZERO, (c.array, 0))) if grouped else (c, end)
     sizes = {
         "n": n, "k": k, "k_block": plan.k_block, "k_group": plan.k_group, "tall": plan.tall,
         "tiles": plan.tiles, "tiles_item": plan.tiles_item, "panels": plan.panels,
         "panels_item": plan.panels_item, "outer": stack[0], "inner": stack[1],
-        "a": a.offset, "a_outer": a.outer, "a_inner": a.inner, "a_row": a.row,
-        "a_column": a.column,
-        "b": b.offset, "b_outer": b.outer, "b_inner": b.inner, "b_row": b.row,
-        "b_column": b.column, "panel_step": panel_step, "panel_row": panel_row,
-        "bias": 0 if bias is None else bias[1], "begin_with": begin_with,
+        **_told("a", a), "a_row": a.row, "a_column": a.column,
+        **_told("b", b), "b_row": b.row, "b_column": b.column,
+        **_told("c", first), "c_row": first.row, "c_group": matrices * m * n,
+        "panel_step": step, "panel_row": row, "bias": now.bias[1], "begin_with": now.begin_with,
     }  # fmt: skip
-    bias_array = c.array if bias is None else bias[0]
-    if plan.groups > 1:
-        into = Matrix(scratch + len(scratch_specs), n, 1, 0, stack[1] * m * n, m * n)
-        scratch_specs.append(Spec((plan.groups, stack[0] * stack[1] * m * n), dtype))
-        after.append(_sum_of_groups(m, n, plan.groups, into, c, stack, bias_array, sizes, dtype))
-        sizes["begin_with"] = summing.ZERO
-    sizes |= {
-        "c": into.offset, "c_group": stack[0] * stack[1] * m * n, "c_outer": into.outer,
-        "c_inner": into.inner, "c_row": into.row,
-    }  # fmt: skip
-    arrays = (
-        into.array, a.array, b.array, bias_array, c.array if packing is None else scratch,
-    )  # fmt: skip
-    flops = 2.0 * m * n * k * stack[0] * stack[1]
-    call = Call(
-        function(("product", *form), lambda code: writing.write_product(code, form)),
-        arrays, tuple([sizes[name] for name in writing.SIZES]), plan.items,
-        max(1.0, flops / max(1, plan.items) / FLOPS),
-    )  # fmt: skip
-    return Product((call, *after), tuple(scratch_specs))
+    made = function(
+        ("product", *form, now.ending),
+        lambda code: writing.write_product(code, form, now.writer(code, len(writing.ARRAYS))),
+    )
+    arrays = (first.array, a.array, b.array, now.bias[0], scratch if packing is not None else 0)
+    cost = (2.0 * k / FLOPS + now.cost) * m * n * matrices / plan.items
+    calls = [
+        Call(made, (*arrays, *now.operands), _in_order(writing.SIZES, sizes), plan.items, cost)
+    ]
+    if grouped:
+        specs.append(Spec((plan.groups, matrices * m * n), dtype))
+        calls.append(_sum_of_groups((m, n), plan.groups, groups.array, c, stack, dtype, end))
+    return Product(tuple(calls), tuple(specs))
+
+
+class _End(NamedTuple):
+    """What sums begin with, and what becomes of them in the end.
+
+    Attributes:
+        begin_with: see `codegen.summing`.
+        bias: position of an array and offset in it.
+        ending: what becomes of results.
+        operands: positions of the other arrays of the ending.
+    """
+
+    begin_with: int
+    bias: tuple[int, int]
+    ending: Ending | None = None
+    operands: Ints = ()
+
+    @property
+    def cost(self) -> float:
+        """Nanoseconds for an element."""
+        return 0.0 if self.ending is None else self.ending.cost
+
+    def writer(self, code: Code, first: int) -> Finish | None:
+        """What writes the ending, whose arrays begin at position `first` of the call's."""
+        return None if self.ending is None else self.ending.writer(code, first)
+
+
+def _told(name: str, matrix: Matrix) -> dict[str, int]:
+    """What the code is told of the places of a stack's matrices."""
+    return {name: matrix.offset, f"{name}_outer": matrix.outer, f"{name}_inner": matrix.inner}
+
+
+def _in_order(names: tuple[str, ...], sizes: Mapping[str, int]) -> Ints:
+    return tuple([sizes[name] for name in names])
 
 
 def _in_place(b: Matrix, m: int, n: int, itemsize: int) -> bool:
@@ -189,32 +222,28 @@ def _in_place(b: Matrix, m: int, n: int, itemsize: int) -> bool:
 
 
 def _sum_of_groups(
-    m: int,
-    n: int,
+    shape: tuple[int, int],
     groups: int,
-    parts: Matrix,
+    parts: int,
     c: Matrix,
     stack: tuple[int, int],
-    bias: int,
-    sizes: Mapping[str, int],
     dtype: str,
+    end: _End,
 ) -> Call:
     """The call that adds the results of groups."""
-    own = {
-        "n": n, "m": m, "groups": groups, "inner": stack[1], "group": sizes_of(stack) * m * n,
-        "c": c.offset, "c_outer": c.outer, "c_inner": c.inner, "c_row": c.row,
-        "bias": sizes["bias"], "begin_with": sizes["begin_with"],
+    m, n = shape
+    rows = stack[0] * stack[1] * m
+    sizes = {
+        "n": n, "m": m, "groups": groups, "inner": stack[1], "group": rows * n,
+        **_told("c", c), "c_row": c.row, "bias": end.bias[1], "begin_with": end.begin_with,
     }  # fmt: skip
-    return Call(
-        function(("sum of groups", dtype), lambda code: summing.write_sum(code, dtype)),
-        (c.array, parts.array, bias), tuple([own[name] for name in summing.SIZES]),
-        sizes_of(stack) * m, max(1.0, n * (groups + 1) * _ADDING),
-    )  # fmt: skip
-
-
-def sizes_of(stack: tuple[int, int]) -> int:
-    """How many matrices a stack has."""
-    return stack[0] * stack[1]
+    made = function(
+        ("sum of groups", dtype, end.ending),
+        lambda code: summing.write_sum(code, dtype, end.writer(code, len(summing.ARRAYS))),
+    )
+    arrays = (c.array, parts, end.bias[0], *end.operands)
+    cost = n * ((groups + 1) * _ADDING + end.cost)
+    return Call(made, arrays, _in_order(summing.SIZES, sizes), rows, cost)
 
 
 def packed(
