@@ -2,9 +2,9 @@
 //
 // Blocks run one after the other. In a block each thread is a fiber with a stack of its own: it
 // runs until a barrier or a shuffle makes it wait, then the next one does. The order of threads and
-// blocks is set by the variable GPU_SIMULATOR_ORDER: forward, reverse or random. A kernel whose
-// result depends on it lacks a barrier. Shared memory begins as NaN, so that reading what nobody
-// wrote shows.
+// blocks is set by the variable GPU_SIMULATOR_ORDER: forward, reverse or random, where moreover
+// each warp goes as far as it can before the next one does. A kernel whose result depends on it
+// lacks a barrier. Shared memory begins as NaN, so that reading what nobody wrote shows.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -202,6 +202,23 @@ static std::vector<unsigned> ordered(unsigned count, Order order, unsigned& seed
     return numbers;
 }
 
+static void resume(unsigned number) {
+    if (fibers[number].done) return;
+    running = number;
+    here.lane = number;
+    here.thread = fibers[number].thread;
+    on_cpu_switch(&scheduler, fibers[number].stack);
+}
+
+// The warps in the order in which their first threads come.
+static std::vector<unsigned> warps_of(const std::vector<unsigned>& order) {
+    std::vector<unsigned> found;
+    for (unsigned i : order)
+        if (std::find(found.begin(), found.end(), i / kWarp) == found.end())
+            found.push_back(i / kWarp);
+    return found;
+}
+
 static void run_fibers(const std::vector<unsigned>& order, const unsigned* block) {
     static std::vector<char> stacks;
     const unsigned count = order.size();
@@ -221,12 +238,18 @@ static void run_fibers(const std::vector<unsigned>& order, const unsigned* block
     }
     while (alive) {
         const unsigned long before = events;
-        for (unsigned i : order) {
-            if (fibers[i].done) continue;
-            running = i;
-            here.lane = i;
-            here.thread = fibers[i].thread;
-            on_cpu_switch(&scheduler, fibers[i].stack);
+        if (order_wanted() == shuffled) {
+            // A warp goes as far as it can while the others stand still.
+            for (unsigned first : warps_of(order)) {
+                unsigned long begun;
+                do {
+                    begun = events;
+                    for (unsigned i : order)
+                        if (i / kWarp == first) resume(i);
+                } while (events != begun);
+            }
+        } else {
+            for (unsigned i : order) resume(i);
         }
         if (events == before && alive) die("deadlock: not all threads come to a barrier");
     }

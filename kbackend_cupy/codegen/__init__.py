@@ -1,0 +1,1 @@
+"""CUDA text: what regions and prepared kernels become. Nothing here needs CuPy."""
