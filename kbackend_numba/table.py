@@ -13,6 +13,7 @@ from kbackend_numba.kernels import (
     normalization,
     optimizer,
     pooling,
+    random,
     region,
     softmax,
 )
@@ -27,6 +28,7 @@ PREPARE: dict[str, Prepare] = {
     **normalization.PREPARE,
     **softmax.PREPARE,
     **crossentropy.PREPARE,
+    **random.PREPARE,
     **optimizer.PREPARE,
 }
 
