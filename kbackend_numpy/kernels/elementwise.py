@@ -72,8 +72,14 @@ def _ones_where(out: Array, condition: Array) -> None:
     np.negative(out, out)
 
 
-def _kept(out: Array, ones: Array, x: Array) -> None:
-    np.bitwise_and(x.view(ones.dtype), ones, out=out.view(ones.dtype))
+def _one_where(out: Array, condition: Array) -> None:
+    """Integers: 1 where the condition holds, else 0."""
+    np.copyto(out, condition)
+
+
+def _kept(out: Array, one: Array, x: Array) -> None:
+    """x where `one` is 1; 0 where it is 0, also for infinities and NaN: the bits are multiplied."""
+    np.multiply(x.view(one.dtype), one, out=out.view(one.dtype))
 
 
 def _blended(out: Array, ones: Array, x: Array, y: Array) -> None:
@@ -136,8 +142,10 @@ def _select(out: Spec, zero: bool) -> Emitted:
     if out.size < _MANY or bits is None:
         calls = (Call(np.copyto, (_OUT, _Z)), Call(_copy_where, (_OUT, _Y, _X)))
         return Emitted(calls, frozenset((2,)))
-    choice = Call(_kept, (_OUT, _S, _Y)) if zero else Call(_blended, (_OUT, _S, _Y, _Z))
-    return Emitted((Call(_ones_where, (_S, _X)), choice), frozenset((1,)), (bits,))
+    calls = (Call(_ones_where, (_S, _X)), Call(_blended, (_OUT, _S, _Y, _Z)))
+    if zero:
+        calls = (Call(_one_where, (_S, _X)), Call(_kept, (_OUT, _S, _Y)))
+    return Emitted(calls, frozenset((1,)), (bits,))
 
 
 def _composite(name: str, out: Spec, params: Mapping[str, Any]) -> Emitted | None:
@@ -150,14 +158,14 @@ def _composite(name: str, out: Spec, params: Mapping[str, Any]) -> Emitted | Non
     if name == "relu_grad":
         calls = (
             Call(np.greater, (_Y, zero, _T)),
-            Call(_ones_where, (_S, _T)),
+            Call(_one_where, (_S, _T)),
             Call(_kept, (_OUT, _S, _X)),
         )
         return Emitted(calls, frozenset((0, 1)), (bits, "bool"))
     if name == "gelu":
         return _gelu(out, **params)
     calls = (
-        Call(_ones_where, (_S, _Y)),
+        Call(_one_where, (_S, _Y)),
         Call(np.multiply, (_X, dtype.type(params["scale"]), _OUT)),
         Call(_kept, (_OUT, _S, _OUT)),
     )
