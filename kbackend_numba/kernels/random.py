@@ -98,7 +98,7 @@ def _interleaved(code: Code, words: list[Value]) -> list[Value]:
             halves.append(code.shuffle(a, b, order))
         first = lanes // 2 * (i % 2)
         order = [first + j // 4 * 2 + j % 2 + lanes * (j % 4 // 2) for j in range(lanes)]
-        found.append(code.shuffle(*halves, order))
+        found.append(code.shuffle(halves[0], halves[1], order))
     return found
 
 
@@ -129,8 +129,8 @@ def _write(code: Code) -> None:
             code.store(value, room, i * step)
         first = at * (2 * _WORDS)
         left, most = count - first, code.number(2 * _WORDS * step)
-        with code.loop(0, code.select(left < most, left, most)) as i:
-            code.store(code.load(room, i, "uint32"), out, first + i)
+        with code.loop(0, code.select(left < most, left, most)) as half:
+            code.store(code.load(room, half, "uint32"), out, first + half)
 
 
 @packed
