@@ -7,6 +7,8 @@ from math import prod
 
 from kbackend.engine.program import Prepared, Spec
 from kbackend_numba.codegen.target import host
+from kbackend_numba.kernels import winograd_filter
+from kbackend_numba.kernels.conv_choice import winograd_tile
 from kbackend_numba.kernels.conv_direct import Pass, correlation
 from kbackend_numba.kernels.conv_filter import filter_gradient
 from kbackend_numba.kernels.conv_source import three
@@ -34,13 +36,13 @@ def _declined(inputs: Specs, outputs: Specs) -> bool:
     return specs[0].dtype not in _DTYPES or not all(s.size for s in specs)
 
 
-def _winograd(x: Spec, y: Spec, window: Ints, strides: Ints, dilation: Ints, groups: int) -> int:
-    """Positions of a tile for Winograd's method, or 0 where it doesn't apply or pay."""
+def _tile(x: Spec, y: Spec, window: Ints, strides: Ints, dilation: Ints, groups: int) -> int:
+    """See `winograd_tile`; 0 where the method doesn't apply."""
     lanes = host().lanes()
     plain = window == (3, 3) and {*strides, *dilation, groups} == {1}
     if not plain or x.dtype != "float32" or x.shape[-1] % lanes or y.shape[-1] % lanes:
         return 0
-    return 4
+    return winograd_tile(*y.shape[:3], x.shape[-1], y.shape[-1])
 
 
 @packed
@@ -62,7 +64,7 @@ def prepare_conv(
     every = Pass(three(axes), tuple(range(prod(window))), (0, 0, 0), (1, 1, 1))
     each = filters // groups
     how = Filters(groups, inner, each, filters, 1, each, inner * filters)
-    m = _winograd(x, y, tuple(window), strides, dilation, groups)
+    m = _tile(x, y, tuple(window), strides, dilation, groups)
     if m:
         low = tuple([pair[0] for pair in padding])
         return convolution(_spread(x.shape), _spread(y.shape), low, how, False, m)
@@ -87,7 +89,7 @@ def prepare_conv_input_grad(
     *window, inner, filters = w.shape
     each = filters // groups
     how = Filters(groups, each, inner, 1, filters, each, inner * filters)
-    m = _winograd(g, x, tuple(window), strides, dilation, groups)
+    m = _tile(g, x, tuple(window), strides, dilation, groups)
     if m:
         low = tuple([2 - pair[0] for pair in padding])
         return convolution(_spread(g.shape), _spread(x.shape), low, how, True, m)
@@ -121,6 +123,10 @@ def prepare_conv_filter_grad(
     x, g = inputs
     if _declined(inputs, outputs):
         return None
+    m = _tile(x, g, window, strides, dilation, groups)
+    if m:
+        low = tuple([pair[0] for pair in padding])
+        return winograd_filter.filter_gradient(_spread(x.shape), _spread(g.shape), low, m)
     axes = axes_of(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
     return filter_gradient(_spread(x.shape), _spread(g.shape), x.dtype, three(axes), groups)
 

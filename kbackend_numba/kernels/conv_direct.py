@@ -26,7 +26,7 @@ from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.tile import Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
-from kbackend_numba.kernels.conv_source import Source, source_of, write_source
+from kbackend_numba.kernels.conv_source import Source, copy_size, source_of, write_source
 from kbackend_numba.kernels.conv_weights import Filters, packing
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
@@ -225,9 +225,7 @@ class _Correlation:
         self.vectors = self.width // self.lanes
         self.size = {name: code.size(i) for i, name in enumerate(_HEADER)}
         sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
-        room = sizes["images"] * sizes["length_outer"] * sizes["length_middle"]
-        room = room * (sizes["left"] + sizes["count"] + sizes["right"])
-        memory = code.offset(self.memory, code.worker * room, self.dtype)
+        memory = code.offset(self.memory, code.worker * copy_size(sizes), self.dtype)
         with code.loop(code.begin, code.end) as item:
             block = item // self.size["blocks"]
             row = item % self.size["blocks"] * self.size["rows"]

@@ -24,7 +24,7 @@ from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
-from kbackend_numba.kernels.conv_source import source_of, write_source
+from kbackend_numba.kernels.conv_source import copy_size, source_of, write_source
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
 
@@ -163,9 +163,7 @@ class _Gradient:
         self.vectors = self.width // self.lanes
         self.size = size = {name: code.size(i) for i, name in enumerate(_HEADER)}
         sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
-        room = sizes["images"] * sizes["length_outer"] * sizes["length_middle"]
-        room = room * (sizes["left"] + sizes["count"] + sizes["right"])
-        memory = code.offset(memory, code.worker * room, self.dtype)
+        memory = code.offset(memory, code.worker * copy_size(sizes), self.dtype)
         with code.loop(code.begin, code.end) as item:
             number, share = item // size["shares"], item % size["shares"]
             start = number * size["blocks_sum"]

@@ -122,6 +122,12 @@ def source_of(
     return Source(True, images, steps, tuple(low), images * steps[0], sizes)
 
 
+def copy_size(sizes: dict[str, Value]) -> Value:
+    """Elements of the copy of a block's source."""
+    row = sizes["left"] + sizes["count"] + sizes["right"]
+    return sizes["images"] * sizes["length_outer"] * sizes["length_middle"] * row
+
+
 def write_source(
     code: Code,
     sizes: dict[str, Value],

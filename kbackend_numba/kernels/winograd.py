@@ -25,7 +25,7 @@ from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.codegen.winograd import both_sides, short
 from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
-from kbackend_numba.kernels.conv_source import Source, source_of, three, write_source
+from kbackend_numba.kernels.conv_source import Source, copy_size, source_of, three, write_source
 from kbackend_numba.kernels.conv_weights import Filters, packing
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
@@ -210,9 +210,7 @@ class _Convolution:
         y, x, self.filters, memory, copies = [code.array(i) for i in range(5)]
         self.size = size = {name: code.size(i) for i, name in enumerate(_HEADER)}
         sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
-        room = sizes["images"] * sizes["length_outer"] * sizes["length_middle"]
-        room = room * (sizes["left"] + sizes["count"] + sizes["right"])
-        copies = code.offset(copies, code.worker * room, _DTYPE)
+        copies = code.offset(copies, code.worker * copy_size(sizes), _DTYPE)
         self.before = code.offset(memory, code.worker * size["room"], _DTYPE)
         points = self.points**2
         self.after = code.offset(self.before, size["plane_x"] * points, _DTYPE)
@@ -224,7 +222,7 @@ class _Convolution:
             tiles = images * rows * size["line"]
             write_forward(
                 code, self.short.data, source, self.before, size["plane_x"], tiles,
-                size["channels"], size["x_row"], self._table(0),
+                size["channels"], size["channels"], size["x_row"], self._table(0),
             )  # fmt: skip
             self._products(tiles)
             place = block * sizes["images"] * size["y_image"] + row * size["y_hop"]
@@ -301,6 +299,7 @@ def write_forward(
     plane: Value,
     tiles: Value,
     channels: Value,
+    pixel: Value,
     row: Value,
     table: Value,
 ) -> None:
@@ -314,7 +313,8 @@ def write_forward(
         plane: elements from one plane to the next.
         tiles: how many.
         channels: how many, a multiple of the lanes.
-        row: elements from one row of the source to the next.
+        pixel: elements from one element of a row of the source to the next.
+        row: elements from one row to the next.
         table: where the offsets of the tiles are among the sizes.
     """
     lanes, count = code.lanes, len(matrix[0])
@@ -323,7 +323,7 @@ def write_forward(
         there = code.offset(planes, tile * channels, _DTYPE)
         with code.loop(0, channels, lanes) as c:
             block = [
-                [code.load(here, row * i + channels * j + c, _DTYPE, lanes) for j in range(count)]
+                [code.load(here, row * i + pixel * j + c, _DTYPE, lanes) for j in range(count)]
                 for i in range(count)
             ]
             for i, line in enumerate(both_sides(code, matrix, block)):

@@ -1,0 +1,234 @@
+"""The gradient in 3x3 filters by Winograd's method.
+
+It is the transpose of the convolution in `winograd`, step by step: tiles of the images and of the
+cotangent become planes, in each plane a matrix product over the tiles adds up, and only the sums
+of all tiles are transformed back.
+
+Items are groups of blocks times shares of the channels. Every group makes sums of its own, and how
+many groups there are depends on nothing but the shapes.
+"""
+
+from __future__ import annotations
+
+from kbackend.engine.program import Spec
+from kbackend_numba import threads
+from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.compile import function
+from kbackend_numba.codegen.target import host
+from kbackend_numba.codegen.tile import Tile
+from kbackend_numba.codegen.value import Address, Value
+from kbackend_numba.codegen.winograd import both_sides, short, transposed
+from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
+from kbackend_numba.kernels.conv_source import SIZES as SOURCE
+from kbackend_numba.kernels.conv_source import copy_size, source_of, write_source
+from kbackend_numba.kernels.winograd import tile_offsets, tiling, write_forward
+from kbackend_numba.native import Call, Native, native
+from kbackend_numpy.kernels.conv_axes import Axis
+
+Ints = tuple[int, ...]
+
+_DTYPE = "float32"
+# Bytes that the planes of a block may take.
+_PLANES = 1 << 19
+# Elements between planes, so that they don't share lines of the cache.
+_APART = 16
+# Items that are enough to share among threads, and that there should be in any case; channels of
+# an item, bytes that all sums may take.
+_ITEMS, _FEW_ITEMS, _CHANNELS, _SUMS = 16, 8, 32, 3 << 20
+# Nanoseconds to transform a number.
+_TRANSFORM = 0.12
+
+
+def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
+    """The kernel `filters, x, g`.
+
+    Args:
+        x: shape, `(batch, height, 1, width, channels)`.
+        g: shape of the cotangent.
+        low: zeros before the images, along both dimensions.
+        m: 2 or 4.
+    """
+    channels, columns = x[-1], g[-1]
+    points = (m + 2) ** 2
+    lanes = host().lanes()
+    width = panel_width(columns, _DTYPE)
+    share = next(n for n in (_CHANNELS, lanes, channels) if channels % n == 0)
+    most = max(1, _PLANES // (4 * points * (share + columns)))
+    tiled = tiling(x, g, low, m, most, range(1, 2))
+    source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
+    outer, _, inner = tiled.axes
+    back = [
+        Axis(g[1], outer.positions, m, m),
+        Axis(1, 1, 1),
+        Axis(g[3], inner.positions, m, m),
+    ]
+    tiled_g = tiled._replace(axes=tuple(back))
+    source_g = source_of(g, [tiled_g.axes], tiled.images, tiled.rows)
+    planes = (tiled.tiles * share + _APART, tiled.tiles * columns + _APART)
+    room = points * sum(planes)
+
+    lines = outer.positions
+    cuts = -(-lines // tiled.rows)
+    blocks = -(-x[0] // tiled.images) * cuts
+    size = points * channels * columns
+    shares = channels // share
+    sums = max(-(-_FEW_ITEMS // shares), min(_ITEMS // shares, _SUMS // (4 * size)))
+    sums = min(sums, blocks)
+    blocks_sum = -(-blocks // sums)
+    sums = -(-blocks // blocks_sum)
+    items = sums * shares
+    height = next(n for n in range(tile_rows(width // lanes), 0, -1) if share % n == 0)
+    key = ("winograd filter gradient", m, source.copied, source_g.copied, height, width)
+    tiles = x[0] * lines * inner.positions
+    work = tiles * points * 2 * channels * columns / FLOPS
+    work += tiles * points * (channels + columns * shares) * _TRANSFORM
+    first = 3
+    calls = [
+        Call(
+            function(key, _Gradient(*key[1:]).write),
+            (first, 1, 2, first + 1, first + 2, first + 3),
+            (
+                blocks, blocks_sum, cuts, tiled.rows, lines, inner.positions, tiled.tiles,
+                channels, share, columns, -(-columns // width), *planes, room, size,
+                source.steps[1], source_g.steps[1], *source.sizes, *source_g.sizes,
+                *tile_offsets(tiled, source).tolist(), *tile_offsets(tiled_g, source_g).tolist(),
+            ),
+            items,
+            work / items,
+        ),
+        Call(
+            function(("winograd filters back", m), _Back(m).write),
+            (0, first),
+            (sums, channels, columns, size),
+            channels,
+            columns * points * (sums + 1) * 0.1,
+        ),
+    ]  # fmt: skip
+    scratch = [
+        Spec((sums, size), _DTYPE),
+        Spec((threads.count(), room), _DTYPE),
+        Spec((threads.count(), source.room), _DTYPE),
+        Spec((threads.count(), source_g.room), _DTYPE),
+    ]
+    return native(calls, scratch)
+
+
+_HEADER = (
+    "blocks", "blocks_sum", "cuts", "rows", "lines", "line", "tiles", "channels", "share",
+    "columns", "panels", "plane_x", "plane_g", "room", "size", "x_row", "g_row",
+)  # fmt: skip
+
+
+class _Gradient:
+    """Writes the function whose items are shares of sums.
+
+    Args:
+        m: positions of a tile along each dimension.
+        copied: whether blocks copy their source.
+        copied_g: whether they copy their cotangents.
+        height: rows of a tile of products.
+        width: columns of a panel.
+    """
+
+    def __init__(self, m: int, copied: bool, copied_g: bool, height: int, width: int) -> None:
+        self.copied, self.copied_g, self.height, self.width = copied, copied_g, height, width
+        self.short = short(m)
+
+    def write(self, code: Code) -> None:
+        """Writes it."""
+        self.code, points = code, self.short.points**2
+        sums, x, g, memory, copies, copies_g = [code.array(i) for i in range(6)]
+        self.size = size = {name: code.size(i) for i, name in enumerate(_HEADER)}
+        at_g = len(_HEADER) + len(SOURCE)
+        sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
+        sizes_g = {name: code.size(at_g + i) for i, name in enumerate(SOURCE)}
+        table = code.number(at_g + len(SOURCE))
+        copies = code.offset(copies, code.worker * copy_size(sizes), _DTYPE)
+        copies_g = code.offset(copies_g, code.worker * copy_size(sizes_g), _DTYPE)
+        planes = code.offset(memory, code.worker * size["room"], _DTYPE)
+        planes_g = code.offset(planes, size["plane_x"] * points, _DTYPE)
+        shares = size["channels"] // size["share"]
+        with code.loop(code.begin, code.end) as item:
+            number, share = item // shares, item % shares
+            channel = share * size["share"]
+            place = number * size["size"] + channel * size["columns"]
+            into = code.offset(sums, place, _DTYPE)
+            start = number * size["blocks_sum"]
+            stop = code.minimum(start + size["blocks_sum"], size["blocks"])
+            with code.loop(start, stop) as cut:
+                block, row = cut // size["cuts"], cut % size["cuts"] * size["rows"]
+                source, images = write_source(
+                    code, sizes, self.copied, _DTYPE, x, copies, block, row
+                )
+                source_g, _ = write_source(
+                    code, sizes_g, self.copied_g, _DTYPE, g, copies_g, block, row
+                )
+                rows = code.minimum(size["rows"], size["lines"] - row)
+                tiles = images * rows * size["line"]
+                source = code.offset(source, channel, _DTYPE)
+                write_forward(
+                    code, self.short.data, source, planes, size["plane_x"], tiles, size["share"],
+                    size["channels"], size["x_row"], table,
+                )  # fmt: skip
+                write_forward(
+                    code, transposed(self.short.output), source_g, planes_g, size["plane_g"],
+                    tiles, size["columns"], size["columns"], size["g_row"], table + size["tiles"],
+                )  # fmt: skip
+                self._products(into, planes, planes_g, tiles, cut > start)
+
+    def _products(
+        self, into: Address, planes: Address, planes_g: Address, tiles: Value, again: Value
+    ) -> None:
+        """In each plane the products of channels and columns, added up over the tiles."""
+        code, size = self.code, self.size
+        vectors = self.width // code.lanes
+        with (
+            code.loop(0, self.short.points**2) as point,
+            code.loop(0, size["panels"]) as panel,
+        ):
+            column = panel * self.width
+            g = code.offset(planes_g, point * size["plane_g"] + column, _DTYPE)
+            place = point * size["channels"] * size["columns"] + column
+            y = code.offset(into, place, _DTYPE)
+            left = size["columns"] - column
+            masks = [code.first(left - j * code.lanes, code.lanes) for j in range(vectors)]
+            with code.loop(0, size["share"], self.height) as row:
+                x = code.offset(planes, point * size["plane_x"] + row, _DTYPE)
+                tile = Tile(code, self.height, vectors)
+                y_at = [(row + i) * size["columns"] for i in range(self.height)]
+                with code.when(again):
+                    tile.load(y, y_at, masks)
+                tile.accumulate(x, range(self.height), size["share"], g, size["columns"], tiles)
+                tile.store(y, y_at, masks)
+
+
+class _Back:
+    """Writes the function whose items are channels: adds up the sums and transforms them back.
+
+    Args:
+        m: positions of a tile along each dimension.
+    """
+
+    def __init__(self, m: int) -> None:
+        self.short = short(m)
+
+    def write(self, code: Code) -> None:
+        """Writes it."""
+        out, parts = code.array(0), code.array(1)
+        sums, channels, columns, size = [code.size(i) for i in range(4)]
+        points = self.short.points
+        with code.loop(code.begin, code.end) as item, code.loop(0, columns, code.lanes) as c:
+            place = item * columns + c
+
+            def total(point: int) -> Value:
+                at = channels * columns * point + place
+                found = code.var(code.load(parts, at, _DTYPE, code.lanes))
+                with code.loop(1, sums) as i:
+                    found.set(found.value + code.load(parts, i * size + at, _DTYPE, code.lanes))
+                return found.value
+
+            block = [[total(i * points + j) for j in range(points)] for i in range(points)]
+            lines = both_sides(code, transposed(self.short.filters), block)
+            for i, line in enumerate(lines):
+                for j, value in enumerate(line):
+                    code.store(value, out, channels * columns * (3 * i + j) + place)
