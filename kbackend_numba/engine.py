@@ -9,7 +9,7 @@ from kbackend.engine.interface import Probe
 from kbackend.engine.program import Cut, Prepared, Program, Runner, Spec
 from kbackend_numba.codegen.elementwise import OPERATIONS
 from kbackend_numba.replay import NativeReplay
-from kbackend_numba.table import prepare
+from kbackend_numba.table import EPILOGUES, prepare
 from kbackend_numpy.engine import NumpyEngine
 
 
@@ -18,6 +18,7 @@ class NumbaEngine(NumpyEngine):
 
     name = "numba"
     fusible = frozenset(OPERATIONS)
+    epilogues = frozenset(EPILOGUES)
 
     @classmethod
     def probe(cls) -> Probe:

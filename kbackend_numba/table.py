@@ -32,6 +32,19 @@ PREPARE: dict[str, Prepare] = {
     **optimizer.PREPARE,
 }
 
+# The same for those that can end with a region; see `kbackend.engine.program.Step`.
+EPILOGUES: dict[str, Prepare] = {**dot.EPILOGUES}
+
+
+def _epilogue(
+    inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], *, op: str, **params: Any
+) -> Prepared | None:
+    make = EPILOGUES.get(op)
+    return None if make is None else make(inputs, outputs, **params)
+
+
+PREPARE["epilogue"] = _epilogue
+
 
 def prepare(
     name: str, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], params: Mapping[str, Any]

@@ -84,7 +84,7 @@ class Step:
     The step "epilogue" is a kernel that ends with a region. Its parameters are `op` and `params` of
     the kernel, the `region`, whose only output is the step's, and the `place` of the kernel's
     result among the region's inputs. The step's inputs are the kernel's, then the region's other
-    ones in their order. These have the shape of the result, or that of its last dimension (behind
+    ones in their order. These have the shape of the result, or that of its last dimensions (behind
     dimensions of 1, or none), or one element.
 
     Attributes:

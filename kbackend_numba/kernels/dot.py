@@ -7,169 +7,111 @@ Two more dimensions, of either kind, may be a stack. Arrays whose axes don't fit
 
 from __future__ import annotations
 
-from math import prod
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from kbackend.engine.program import Prepared, Spec
+from kbackend.engine.program import Ints, Prepared, Region, Spec
+from kbackend.engine.strides import contiguous_strides
 from kbackend_numba.kernels.copying import copy
-from kbackend_numba.kernels.gemm import Matrix, product
+from kbackend_numba.kernels.dot_form import Form, Pairs, form_of, free_axes, strides_of
+from kbackend_numba.kernels.ending import ending_of
+from kbackend_numba.kernels.gemm import Matrix, Product, product
 from kbackend_numba.native import Call, Prepare, native
 
-Ints = tuple[int, ...]
-Pairs = tuple[Ints, Ints]
+Specs = tuple[Spec, ...]
 
 _DTYPES = ("float32", "float64")
 
 
-class _Axis(NamedTuple):
-    """Axes that are one dimension: its size, and elements from one index to the next."""
-
-    size: int
-    steps: Ints
-
-
-class _Form(NamedTuple):
-    """A contraction as a stack of matrix products.
-
-    Attributes:
-        rows: the dimension of the first array; steps are its own and the result's.
-        columns: that of the second array; the same.
-        summed: the dimension of both; steps are those of both.
-        stack: outer and inner dimension; steps are those of both arrays and the result.
-    """
-
-    rows: _Axis
-    columns: _Axis
-    summed: _Axis
-    stack: tuple[_Axis, _Axis]
-
-
 def prepare_dot(
-    inputs: tuple[Spec, ...],
-    outputs: tuple[Spec, ...],
-    *,
-    contract: Pairs,
-    batch: Pairs = ((), ()),
+    inputs: Specs, outputs: Specs, *, contract: Pairs, batch: Pairs = ((), ())
 ) -> Prepared | None:
     """See `Kernel.prepare`."""
-    x, y = inputs
+    made = _arranged(inputs[0], inputs[1], contract, batch, 3)
+    if made is None:
+        return None
+    calls = _product(made, inputs[0].dtype, 3 + len(made.scratch))
+    return native([*made.calls, *calls.calls], [*made.scratch, *calls.scratch])
+
+
+def prepare_ended(
+    inputs: Specs, outputs: Specs, *, params: Mapping[str, Any], region: Region, place: int
+) -> Prepared | None:
+    """`dot` with an elementwise ending; see `Step`."""
+    x, y, *others = inputs
+    count = 1 + len(inputs)
+    made = _arranged(x, y, params["contract"], params.get("batch", ((), ())), count)
+    if made is None or outputs[0].dtype != x.dtype:
+        return None
+    ending = ending_of(region, place, tuple(others), outputs[0], made.form.columns.size)
+    if ending is None:
+        return None
+    operands = tuple([3 + i - (i > place) for i in ending.others])
+    calls = _product(made, x.dtype, count + len(made.scratch), ending=ending, operands=operands)
+    return native([*made.calls, *calls.calls], [*made.scratch, *calls.scratch])
+
+
+class _Arranged(NamedTuple):
+    """Arrays that are copied where their axes don't fit.
+
+    Attributes:
+        form: the products.
+        places: of the arrays to multiply.
+        calls: that copy them.
+        scratch: what they are copied into.
+    """
+
+    form: Form
+    places: Ints
+    calls: tuple[Call, ...]
+    scratch: Specs
+
+
+def _arranged(x: Spec, y: Spec, contract: Pairs, batch: Pairs, scratch: int) -> _Arranged | None:
+    """The arrays made fit, with scratch from a position on; `None` where there is no kernel."""
     if x.dtype not in _DTYPES:
         return None
-    free = tuple(
-        tuple([i for i in range(len(s.shape)) if i not in c and i not in b])
-        for s, c, b in zip(inputs, contract, batch, strict=True)
-    )
+    specs, places = [x, y], [1, 2]
     calls: list[Call] = []
-    scratch: list[Spec] = []
-    places = [1, 2]
-    specs = [x, y]
-    form = _form(specs[0], specs[1], contract, batch, free)
-    for i in (0, 1):
+    dense: list[Spec] = []
+    free = free_axes(x, y, contract, batch)
+    # In the order of stack, rows and columns. That of the axes in them is told by the strides.
+    orders = ((*batch[0], *free[0], *contract[0]), (*batch[1], *contract[1], *free[1]))
+    for i, order in enumerate(orders):
+        form = form_of(specs[0], specs[1], contract, batch)
         if form is not None:
-            break
-        # In the order of stack, rows and columns; the order of axes is told by the strides.
-        order = (*batch[i], *((*free[0], *contract[0]) if i == 0 else (*contract[1], *free[1])))
-        call, dense, specs[i] = _copied(specs[i], order, i + 1, 3 + len(scratch))
+            return _Arranged(form, tuple(places), tuple(calls), tuple(dense))
+        places[i] = scratch + len(dense)
+        steps = strides_of(specs[i])
+        shape = tuple([specs[i].shape[axis] for axis in order])
+        lies = Spec(shape, x.dtype, tuple([steps[axis] for axis in order]))
+        call = copy(lies, i + 1, places[i])
         if call is None:
             return None
         calls.append(call)
-        places[i] = 3 + len(scratch)
-        scratch.append(dense)
-        form = _form(specs[0], specs[1], contract, batch, free)
-    if form is None:
-        return None
-    outer, inner = form.stack
-    made = product(
-        (form.rows.size, form.columns.size, form.summed.size),
+        dense.append(Spec(shape, x.dtype))
+        into = dict(zip(order, contiguous_strides(shape), strict=True))
+        specs[i] = specs[i]._replace(strides=tuple([into[axis] for axis in range(len(order))]))
+    form = form_of(specs[0], specs[1], contract, batch)
+    return form and _Arranged(form, tuple(places), tuple(calls), tuple(dense))
+
+
+def _product(made: _Arranged, dtype: str, scratch: int, **ending: Any) -> Product:
+    """The calls of the products."""
+    form = made.form
+    rows, columns, summed, (outer, inner) = form
+    return product(
+        (rows.size, columns.size, summed.size),
         Matrix(
-            places[0], form.rows.steps[0], form.summed.steps[0], 0, outer.steps[0], inner.steps[0]
+            made.places[0], rows.steps[0], summed.steps[0], 0, outer.steps[0], inner.steps[0]
         ),
         Matrix(
-            places[1], form.summed.steps[1], form.columns.steps[0], 0, outer.steps[1],
-            inner.steps[1],
+            made.places[1], summed.steps[1], columns.steps[0], 0, outer.steps[1], inner.steps[1]
         ),
-        Matrix(0, form.rows.steps[1], 1, 0, outer.steps[2], inner.steps[2]),
-        scratch=3 + len(scratch), stack=(outer.size, inner.size), dtype=x.dtype,
+        Matrix(0, rows.steps[1], 1, 0, outer.steps[2], inner.steps[2]),
+        scratch=scratch, stack=(outer.size, inner.size), dtype=dtype, **ending,
     )  # fmt: skip
-    return native([*calls, *made.calls], [*scratch, *made.scratch])
-
-
-def _copied(spec: Spec, order: Ints, source: int, target: int) -> tuple[Call | None, Spec, Spec]:
-    """The copy of an array with its axes in an order: the call, the memory, and what the array
-    looks like there."""
-    strides = _strides(spec)
-    dims = tuple([spec.shape[i] for i in order])
-    dense = Spec(dims, spec.dtype)
-    call = copy(Spec(dims, spec.dtype, tuple([strides[i] for i in order])), source, target)
-    steps = [0] * len(order)
-    for i, step in zip(order, _strides(dense), strict=True):
-        steps[i] = step
-    return call, dense, spec._replace(strides=tuple(steps))
-
-
-def _form(x: Spec, y: Spec, contract: Pairs, batch: Pairs, free: Pairs) -> _Form | None:
-    """The products, or `None` if axes don't fit."""
-    a, b = _strides(x), _strides(y)
-    out = _strides(
-        Spec(
-            (
-                *[x.shape[i] for i in batch[0]],
-                *[x.shape[i] for i in free[0]],
-                *[y.shape[i] for i in free[1]],
-            ),
-            x.dtype,
-        )
-    )
-    first = len(batch[0])
-    second = first + len(free[0])
-    # The order of sums is free: that of the larger steps in either array.
-    for steps, axes in ((b, contract[1]), (a, contract[0])):
-        order = sorted(range(len(axes)), key=lambda n: -steps[axes[n]])
-        summed = _joined(
-            [_Axis(x.shape[contract[0][n]], (a[contract[0][n]], b[contract[1][n]])) for n in order]
-        )
-        if len(summed) == 1:
-            break
-    else:
-        return None
-    rows = _joined([_Axis(x.shape[i], (a[i], out[first + n])) for n, i in enumerate(free[0])])
-    columns = _joined([_Axis(y.shape[j], (b[j], out[second + n])) for n, j in enumerate(free[1])])
-    stack = _joined(
-        [
-            _Axis(x.shape[i], (a[i], b[j], out[n]))
-            for n, (i, j) in enumerate(zip(*batch, strict=True))
-        ],
-        3,
-    )
-    # Rows and columns that are not one dimension may be a stack.
-    stack = [axis for axis in stack if axis.size != 1]
-    stack += [_Axis(axis.size, (axis.steps[0], 0, axis.steps[1])) for axis in rows[:-1]]
-    stack += [_Axis(axis.size, (0, *axis.steps)) for axis in columns[:-1]]
-    if len(stack) > 2 or columns[-1].steps[1] != 1:
-        return None
-    one = _Axis(1, (0, 0, 0))
-    outer, inner = [*[one] * (2 - len(stack)), *stack]
-    return _Form(rows[-1], columns[-1], summed[0], (outer, inner))
-
-
-def _joined(axes: list[_Axis], arrays: int = 2) -> list[_Axis]:
-    """Axes, those joined that lie in all arrays like one."""
-    found: list[_Axis] = []
-    for axis in axes:
-        if axis.size == 1:
-            continue
-        before = found[-1] if found else None
-        if before and before.steps == tuple([axis.size * step for step in axis.steps]):
-            found[-1] = _Axis(before.size * axis.size, axis.steps)
-        else:
-            found.append(axis)
-    return found or [_Axis(1, (1,) * arrays)]
-
-
-def _strides(spec: Spec) -> Ints:
-    if spec.strides is not None:
-        return spec.strides
-    return tuple([prod(spec.shape[i + 1 :]) for i in range(len(spec.shape))])
 
 
 PREPARE: dict[str, Prepare] = {"dot": prepare_dot}
+EPILOGUES: dict[str, Prepare] = {"dot": prepare_ended}

@@ -109,16 +109,9 @@ def _chain(
 
 def _suits(shape: Any, whole: Any) -> bool:
     """Whether a kernel that makes a row after the other has an operand of that shape at hand."""
-    return (
-        shape == whole
-        or all(dim == 1 for dim in shape[:-1])
-        and shape[-1:]
-        in (
-            (),
-            (1,),
-            whole[-1:],
-        )
-    )
+    used = next((i for i, dim in enumerate(shape) if dim != 1), len(shape))
+    row = shape[used:]
+    return shape == whole or len(row) < len(whole) and row == whole[len(whole) - len(row) :]
 
 
 def _finished(product: Eqn, members: Sequence[Eqn]) -> Eqn:
