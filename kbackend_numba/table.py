@@ -7,6 +7,7 @@ from typing import Any
 
 from kbackend.engine.program import Prepared, Spec
 from kbackend_numba.kernels import (
+    argmax,
     conv,
     crossentropy,
     dot,
@@ -30,6 +31,7 @@ PREPARE: dict[str, Prepare] = {
     **crossentropy.PREPARE,
     **random.PREPARE,
     **optimizer.PREPARE,
+    **argmax.PREPARE,
 }
 
 # The same for those that can end with a region; see `kbackend.engine.program.Step`.

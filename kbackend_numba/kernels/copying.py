@@ -8,6 +8,7 @@ number. Elements are copied as integers of their width, so that all dtypes share
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from math import prod
 from typing import Any
@@ -209,10 +210,7 @@ def packed(prepare: Prepare) -> Prepare:
         first = len(outputs) + len(inputs) + len(made.scratch)
         places = {len(outputs) + i: first + k for k, i in enumerate(strided)}
         copies = [copy(inputs[i], len(outputs) + i, places[len(outputs) + i]) for i in strided]
-        calls = [
-            Call(c.function, tuple([places.get(a, a) for a in c.arrays]), c.sizes, c.items, c.cost)
-            for c in made.calls
-        ]
+        calls = [replace(c, arrays=tuple([places.get(a, a) for a in c.arrays])) for c in made.calls]
         if None in copies:
             return None
         return native(

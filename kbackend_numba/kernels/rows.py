@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kbackend.engine.program import Ints, Prepared, Spec
@@ -128,7 +129,6 @@ def _turned_back(ready: Native, inputs: int, output: Spec, order: Ints) -> Prepa
     if last is None:
         return None
     calls = [
-        Call(c.function, tuple([room if a == 0 else a for a in c.arrays]), c.sizes, c.items, c.cost)
-        for c in ready.calls
+        replace(c, arrays=tuple([room if a == 0 else a for a in c.arrays])) for c in ready.calls
     ]
     return native([*calls, last], (*ready.scratch, Spec(shape, output.dtype)))
