@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -11,8 +12,12 @@ import numpy as np
 from kbackend.base import dtypes
 from kbackend.base.errors import EngineError
 from kbackend.engine.interface import Engine, Probe
+from kbackend.engine.program import REDUCTIONS, Prepared, Program, Runner, Spec
+from kbackend_cupy.codegen import operations
 from kbackend_cupy.dtypes import SUPPORTED, require
+from kbackend_cupy.prepare import Preparer
 from kbackend_cupy.probe import import_cupy, probe
+from kbackend_cupy.replay import Replay
 from kbackend_cupy.table import table
 
 _DEVICE = re.compile(r"(?:gpu|cuda)(?::(\d+))?")
@@ -28,11 +33,14 @@ class CupyEngine(Engine):
 
     name = "cupy"
     capabilities: ClassVar[frozenset[str]] = frozenset({"gpu"})
+    views = frozenset(("reshape", "transpose", "broadcast_to", "slice", "rev"))
+    fusible = operations.NAMES | REDUCTIONS
 
     def __init__(self) -> None:
         cp, cpx = import_cupy()
         self._cp = cp
         super().__init__(table(cp, cpx), {})
+        self._preparer = Preparer(cp)
 
     @classmethod
     def probe(cls) -> Probe:
@@ -64,6 +72,28 @@ class CupyEngine(Engine):
     def owns(self, value: Any) -> bool:
         """Whether `value` is a CuPy array."""
         return isinstance(value, self._cp.ndarray)
+
+    def contiguous(self, array: Any) -> Any:
+        """The array with its elements in row-major order."""
+        return self._cp.ascontiguousarray(array).reshape(array.shape)
+
+    def copy(self, array: Any) -> Any:
+        """A contiguous copy."""
+        return array.copy(order="C")
+
+    def prepare(
+        self,
+        name: str,
+        inputs: tuple[Spec, ...],
+        outputs: tuple[Spec, ...],
+        params: Mapping[str, Any],
+    ) -> Prepared | None:
+        """The kernel of a step for given shapes; see `Engine.prepare`."""
+        return self._preparer(name, inputs, outputs, params)
+
+    def compile(self, program: Program) -> Runner:
+        """The program as calls bound to planned memory, or as a CUDA graph."""
+        return Replay(self._cp, self, program)
 
     def device_scope(self, name: str) -> AbstractContextManager[Any]:
         """A context in which arrays are made on a device such as "gpu:1"; "gpu" is the first.

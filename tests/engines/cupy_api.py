@@ -19,8 +19,8 @@ PATH = pathlib.Path(__file__).with_name("cupy_api.json")
 
 # The modules whose names are listed, and the classes whose attributes are.
 MODULES = (
-    "cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.fft", "cupy.lib", "cupy.lib.stride_tricks",
-    "cupy.linalg", "cupyx",
+    "cupy", "cupy.cuda", "cupy.cuda.compiler", "cupy.cuda.nvrtc", "cupy.cuda.runtime", "cupy.fft",
+    "cupy.lib", "cupy.lib.stride_tricks", "cupy.linalg", "cupyx",
 )  # fmt: skip
 CLASSES = ("cupy.ndarray", "cupy.ElementwiseKernel", "cupy.cuda.Device")
 
@@ -86,6 +86,15 @@ def entry(name: str, value: Any, cupy: Any) -> Any:
         return "compiled"
 
 
+def _module(name: str) -> Any:
+    """A module; some have another one's name in CuPy."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        parent, _, own = name.rpartition(".")
+        return getattr(importlib.import_module(parent), own)
+
+
 def collect() -> dict[str, Any]:
     """The snapshot of the installed wheel."""
     with warnings.catch_warnings():
@@ -93,7 +102,7 @@ def collect() -> dict[str, Any]:
         cupy = importlib.import_module("cupy")
         names: dict[str, Any] = {}
         for module_name in MODULES:
-            module = importlib.import_module(module_name)
+            module = _module(module_name)
             for name in dir(module):
                 if not name.startswith("_"):
                     full = f"{module_name}.{name}"

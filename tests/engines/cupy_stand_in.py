@@ -19,6 +19,8 @@ import numpy as np
 from kbackend.engine.array_module import random as shared_random
 from kbackend.engine.array_module import special
 from kbackend.engine.interface import Engine, Probe
+from kbackend.engine.interpreter import Interpreter
+from kbackend.engine.program import Program, Runner
 from kbackend_cupy.engine import CupyEngine
 from kbackend_cupy.table import table
 from tests.engines import cupy_api
@@ -263,6 +265,9 @@ class StandInEngine(CupyEngine):
     """The CuPy engine on the stand-in."""
 
     name = "stand_in"
+    # Nothing here runs CUDA text, so programs call the table's kernels.
+    views = frozenset()
+    fusible = frozenset()
 
     def __init__(self) -> None:
         self._cp = Module("cupy", np)
@@ -271,3 +276,9 @@ class StandInEngine(CupyEngine):
     @classmethod
     def probe(cls) -> Probe:
         return Probe(usable=True)
+
+    def prepare(self, name: str, inputs: Any, outputs: Any, params: Any) -> None:
+        return None
+
+    def compile(self, program: Program) -> Runner:
+        return Interpreter(self, program)
