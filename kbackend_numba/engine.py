@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kbackend.engine.interface import Probe
-from kbackend.engine.program import Cut, Prepared, Program, Runner, Spec
+from kbackend.engine.program import REDUCTIONS, Cut, Prepared, Program, Runner, Spec
 from kbackend_numba.codegen.elementwise import OPERATIONS
+from kbackend_numba.codegen.value import DTYPES
 from kbackend_numba.replay import NativeReplay
 from kbackend_numba.table import EPILOGUES, prepare
 from kbackend_numpy.engine import NumpyEngine
@@ -17,7 +18,7 @@ class NumbaEngine(NumpyEngine):
     """Computes with kernels compiled for this machine's CPU."""
 
     name = "numba"
-    fusible = frozenset(OPERATIONS)
+    fusible = frozenset(OPERATIONS) | REDUCTIONS
     epilogues = frozenset(EPILOGUES)
 
     @classmethod
@@ -28,6 +29,10 @@ class NumbaEngine(NumpyEngine):
     def parts(self, cut: Cut) -> int:
         """The batch stays whole: compiled kernels share their work themselves."""
         return 1
+
+    def fuses_reduction(self, name: str, x: Spec, axes: tuple[int, ...]) -> bool:
+        """See `Engine.fuses_reduction`: of what compiled code has dtypes for, and of something."""
+        return x.size > 0 and x.dtype in DTYPES
 
     def prepare(
         self,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
-from kbackend.engine.program import Node, Prepared, Region, Spec
+from kbackend.engine.program import REDUCTIONS, Node, Prepared, Region, Spec
 from kbackend_numba.codegen.elementwise import OPERATIONS
-from kbackend_numba.kernels import region_elements
+from kbackend_numba.kernels import region_elements, region_rows, region_sums
 from kbackend_numba.kernels.copying import copy
-from kbackend_numba.kernels.region_arrays import layout
-from kbackend_numba.kernels.region_body import body_of
+from kbackend_numba.kernels.region_arrays import Layout, layout
+from kbackend_numba.kernels.region_body import Body, body_of
 from kbackend_numba.native import Prepare, native
 
 Specs = tuple[Spec, ...]
@@ -25,11 +26,34 @@ def prepare(region: Region, inputs: Specs) -> Prepared | None:
     """
     lies = layout(region.shape, region.axes, inputs, region.known)
     body = body_of(region, inputs, lies.lies())
-    if body is None or region.axes:
+    if body is None:
         return None
     if not prod(region.shape):
-        return native(())
-    return region_elements.prepare(body, lies)
+        # There is nothing to write, but for what reductions make of nothing.
+        return None if region.axes else native(())
+    if not region.axes:
+        made = region_elements.prepare(body, lies)
+    elif region.by_rows and not _sums_suit(body, lies):
+        made = region_rows.prepare(body, lies)
+    else:
+        made = region_sums.prepare(body, lies)
+    # Of inputs that lie as the domain does some may have other shapes.
+    alike = [pair for pair in made.overwrites if inputs[pair[0]].shape == region.shape]
+    return replace(made, overwrites=tuple(alike))
+
+
+def _sums_suit(body: Body, lies: Layout) -> bool:
+    """Whether few long rows are better cut than done by one thread each."""
+    kept = {v for v, op in enumerate(body.operations, len(body.inputs)) if op.kept}
+    rows = prod(dim for axis, dim in enumerate(lies.shape) if axis not in lies.reduced)
+    simple = kept <= set(body.outputs) and all(
+        kept.isdisjoint(op.inputs) and (op.reduces or not op.kept) for op in body.operations
+    )
+    return simple and rows < _FEW and prod(lies.shape) >= _LONG * rows
+
+
+# Rows below this number are few, from this length on they are long.
+_FEW, _LONG = 16, 1 << 16
 
 
 def _region(inputs: Specs, outputs: Specs, region: Region) -> Prepared | None:
@@ -44,6 +68,22 @@ def _single(name: str) -> Prepare:
     return make
 
 
+def _reduction(name: str) -> Prepare:
+    def make(
+        inputs: Specs, outputs: Specs, axes: tuple[int, ...], keepdims: bool
+    ) -> Prepared | None:
+        x = inputs[0]
+        axes = tuple(sorted(axis % len(x.shape) for axis in axes))
+        if not prod(x.shape[axis] for axis in axes):
+            return None
+        if prod(x.shape[axis] for axis in axes) == 1:
+            return _copy((x,), outputs)
+        node = Node(name, (0,), {"axes": axes, "keepdims": keepdims}, outputs[0])
+        return prepare(Region(inputs, (node,), (1,), x.shape, axes=axes), inputs)
+
+    return make
+
+
 def _copy(inputs: Specs, outputs: Specs) -> Prepared | None:
     call = copy(inputs[0], source=1, target=0)
     return None if call is None else native((call,))
@@ -53,4 +93,5 @@ PREPARE: dict[str, Prepare] = {
     "region": _region,
     "copy": _copy,
     **{name: _single(name) for name in OPERATIONS},
+    **{name: _reduction(name) for name in REDUCTIONS},
 }

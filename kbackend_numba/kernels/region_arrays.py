@@ -44,7 +44,7 @@ class Layout(NamedTuple):
 
     def _lies(self, steps: Ints) -> str:
         shape, own = self.shape, contiguous_strides(self.shape)
-        if self.reduced and not any(steps[axis] for axis in self.reduced):
+        if len(shape) - 1 in self.reduced and not any(steps[axis] for axis in self.reduced):
             return KEPT
         if all(s == o or d == 1 for d, s, o in zip(shape, steps, own, strict=True)):
             return SAME

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 from kbackend.engine.program import REDUCTIONS, Ints, Node, Region, Spec
@@ -71,7 +71,7 @@ class Operation(NamedTuple):
     @property
     def cost(self) -> float:
         """Nanoseconds for a float32 element, roughly."""
-        return 0.03 if self.reduces else OPERATIONS[self.name].cost
+        return 0.01 if self.reduces else OPERATIONS[self.name].cost
 
     def write(self, code: Code, values: Sequence[Value]) -> Value:
         """Its result, if it is elementwise.
@@ -117,10 +117,19 @@ class Body(NamedTuple):
         count = len(self.inputs)
         return self.inputs[value] if value < count else self.operations[value - count]
 
+    def operation(self, value: int) -> Operation:
+        """The operation whose result is at a position."""
+        return self.operations[value - len(self.inputs)]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element of the widest dtype."""
+        dtypes = [one.dtype for one in (*self.inputs, *self.operations)]
+        return max(Type(dtype).bits // 8 for dtype in dtypes)
+
     def lanes(self, code: Code) -> int:
         """Elements of a vector: as many as of the widest dtype fill one register."""
-        dtypes = [one.dtype for one in (*self.inputs, *self.operations)]
-        return code.target.lanes(max(Type(dtype).bits // 8 for dtype in dtypes))
+        return code.target.lanes(self.itemsize)
 
 
 def body_of(region: Region, inputs: Sequence[Spec], lies: dict[int, str]) -> Body | None:
@@ -162,8 +171,16 @@ def _params(node: Node) -> Params:
     return tuple(sorted((k, v) for k, v in node.params.items() if k != "dtype"))
 
 
+Load = Callable[[int], Value]
+
+
 def evaluate(
-    code: Code, body: Body, wanted: Sequence[int], found: dict[int, Value], load: Load
+    code: Code,
+    body: Body,
+    wanted: Sequence[int],
+    found: dict[int, Value],
+    load: Load,
+    aside: Container[int] = (),
 ) -> list[Value]:
     """Values of elements that are done at once.
 
@@ -172,12 +189,13 @@ def evaluate(
         body: what to compute.
         wanted: positions of the values.
         found: those that are there already; others that are needed are added.
-        load: reads an input.
+        load: reads an input, or what was put aside.
+        aside: results that were written down before.
     """
 
     def value(position: int) -> Value:
         if position not in found:
-            if position < len(body.inputs):
+            if position < len(body.inputs) or position in aside:
                 found[position] = load(position)
             else:
                 op = body.operations[position - len(body.inputs)]
@@ -185,6 +203,3 @@ def evaluate(
         return found[position]
 
     return [value(position) for position in wanted]
-
-
-Load = Callable[[int], Value]

@@ -38,7 +38,7 @@ def cost_of_elements(body: Body, count: int) -> float:
     moved: float = 0.0
     for i in (*body.arrays, *body.outputs):
         one = body.of(i)
-        if not isinstance(one, Given) or one.lies in (SAME, STEPS):
+        if one.lies in (SAME, STEPS) if isinstance(one, Given) else not body.operation(i).kept:
             moved += Type(one.dtype).bits / 8
     return body.cost + moved * (_NEAR if moved * count <= _CACHE else _FAR)
 
@@ -49,7 +49,7 @@ def overwrites(body: Body) -> list[tuple[int, int]]:
         (i, position)
         for i in body.arrays
         for position, value in enumerate(body.outputs)
-        if body.inputs[i] == Given(body.of(value).dtype, SAME)
+        if body.inputs[i] == Given(body.of(value).dtype, SAME) and not body.operation(value).kept
     ]
 
 
