@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class Call:
         sizes: the integers that it is given.
         items: into how many independent items its work is cut.
         cost: nanoseconds that an item takes on one thread, roughly.
+        grain: how many neighbouring items are faster together, where that leaves no thread idle.
     """
 
     function: Function
@@ -38,6 +39,7 @@ class Call:
     sizes: Ints
     items: int = 1
     cost: float = 1e9
+    grain: int = 1
 
     @property
     def work(self) -> float:
@@ -58,9 +60,22 @@ class Call:
                 1,
                 round(_WORTH_A_CHUNK / self.cost),
                 -(-self.items // (_CHUNKS * threads.count())),
+                min(self.grain, -(-self.items // threads.count())),
                 -(-self.items // runtime.MOST_CHUNKS),
             )
         return [self.function.address, arrays, sizes, self.items, chunk, int(shared)]
+
+
+class Check(NamedTuple):
+    """Looks at what compiled functions have written, because they can't raise errors.
+
+    Attributes:
+        function: called with the arrays. It raises what is to be raised.
+        arrays: which ones: positions among outputs, inputs and scratch, in a row.
+    """
+
+    function: Callable[..., None]
+    arrays: Ints
 
 
 @dataclass(frozen=True)
@@ -69,15 +84,18 @@ class Native(Prepared):
 
     Attributes:
         calls: in their order.
+        check: what has to look at the outcome before anything else is done.
     """
 
     calls: tuple[Call, ...] = ()
+    check: Check | None = None
 
 
 def native(
     calls: Sequence[Call],
     scratch: Sequence[Spec] = (),
     overwrites: Sequence[tuple[int, int]] = (),
+    check: Check | None = None,
 ) -> Native:
     """A kernel made of compiled functions.
 
@@ -85,6 +103,7 @@ def native(
         calls: in their order.
         scratch: arrays that they need besides outputs and inputs.
         overwrites: see `Prepared`.
+        check: see `Native`.
     """
     calls = tuple(calls)
 
@@ -95,8 +114,10 @@ def native(
             for position, place in enumerate(call.arrays):
                 pointers[position] = arrays[place]
         tape()
+        if check is not None:
+            check.function(*[arrays[place] for place in check.arrays])
 
-    return Native(run, tuple(scratch), tuple(overwrites), 0.0, calls)
+    return Native(run, tuple(scratch), tuple(overwrites), 0.0, calls, check)
 
 
 class Pointers:

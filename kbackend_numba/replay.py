@@ -28,3 +28,8 @@ class NativeReplay(Replay):
             # Binding an array writes its address instead of an argument.
             pointers: Any = tape.add(call)
             self._attach(pointers, [values[place] for place in call.arrays], 0)
+        if prepared.check is not None:
+            # Between two tapes, so that it comes before the next kernel.
+            args: list[Any] = [None] * len(prepared.check.arrays)
+            self._attach(args, [values[place] for place in prepared.check.arrays], 0)
+            self._append(number, prepared.check.function, args)

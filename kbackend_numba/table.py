@@ -11,6 +11,8 @@ from kbackend_numba.kernels import (
     conv,
     crossentropy,
     dot,
+    indexing,
+    movement,
     normalization,
     optimizer,
     pooling,
@@ -32,6 +34,8 @@ PREPARE: dict[str, Prepare] = {
     **random.PREPARE,
     **optimizer.PREPARE,
     **argmax.PREPARE,
+    **movement.PREPARE,
+    **indexing.PREPARE,
 }
 
 # The same for those that can end with a region; see `kbackend.engine.program.Step`.

@@ -243,6 +243,11 @@ class Code:
         """Address `a` if the condition holds, else `b`."""
         return Address(self.builder.select(condition.ir, a.ir, b.ir))
 
+    def same(self, a: Address, b: Address) -> Value:
+        """Whether two arrays begin at one place."""
+        places = [self.builder.ptrtoint(address.ir, _I64) for address in (a, b)]
+        return Value(self, self.builder.icmp_unsigned("==", *places), Type("bool"))
+
     def load(
         self,
         address: Address,

@@ -27,7 +27,8 @@ from kbackend_numba.native import Call, Native, Prepare, native
 Ints = tuple[int, ...]
 Specs = tuple[Spec, ...]
 
-_WORDS = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
+# Bytes of an element -> integers as wide.
+WORDS = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
 # Elements of a long run that are one item.
 _RUN = 8192
 # Nanoseconds for a byte in runs, for a number on its own, and for each run.
@@ -43,7 +44,7 @@ def copy(spec: Spec, source: int, target: int) -> Call | None:
         target: the place of the memory.
     """
     itemsize = numpy_dtype(spec.dtype).itemsize
-    word = _WORDS.get(itemsize)
+    word = WORDS.get(itemsize)
     if word is None or not spec.size:
         return None
     shape, steps = _joined(spec)
@@ -78,7 +79,9 @@ def _line(word: str, step: int) -> Callable[[Code], None]:
         first, last = code.begin * _RUN, code.end * _RUN
         count = code.size(0)
         last = code.select(last < count, last, count)
-        _run(code, word, step, lanes, first * step, first, last - first)
+        # What takes the place of its input is there already.
+        with code.when(~code.same(code.array(0), code.array(1))):
+            _run(code, word, step, lanes, first * step, first, last - first)
 
     return write
 
@@ -217,6 +220,7 @@ def packed(prepare: Prepare) -> Prepare:
             [*copies, *calls],  # type: ignore[list-item]
             (*made.scratch, *[dense[i] for i in strided]),
             [pair for pair in made.overwrites if pair[0] not in strided],
+            made.check,
         )
 
     return wrapped

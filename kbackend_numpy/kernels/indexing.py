@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -18,10 +19,10 @@ _COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.mini
 _LOW_PRECISION = frozenset(("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"))
 
 
-def _fault(x: Array, indices: tuple[Array, ...], axes: Ints) -> IndexError | None:
-    """The error that names the first index out of range, if there is one."""
+def fault(shape: Ints, indices: Sequence[Array], axes: Ints) -> IndexError | None:
+    """The error that names the first index out of range of an array's axes, if there is one."""
     for axis, index in zip(axes, indices, strict=True):
-        size = x.shape[axis]
+        size = shape[axis]
         if index.size and (index.min() < -size or index.max() >= size):
             first = index[(index < -size) | (index >= size)].flat[0]
             return IndexError(
@@ -47,18 +48,18 @@ def gather(x: Array, *indices: Array, axes: Ints) -> Array:
         else:
             out = x.transpose(_axes_first(x.ndim, axes))[tuple(map(_as_index, indices))]
     except IndexError:
-        fault = _fault(x, indices, axes)
-        if fault is None:
+        error = fault(x.shape, indices, axes)
+        if error is None:
             raise
-        raise fault from None
+        raise error from None
     # One element of a vector comes as a scalar.
     return out if out.__class__ is np.ndarray else np.asarray(out)
 
 
 def scatter(x: Array, updates: Array, *indices: Array, axes: Ints, mode: str) -> Array:
-    fault = _fault(x, indices, axes)
-    if fault is not None:
-        raise fault
+    error = fault(x.shape, indices, axes)
+    if error is not None:
+        raise error
     k = len(axes)
     low = mode != "set" and x.dtype.name in _LOW_PRECISION
     order = _axes_first(x.ndim, axes)
@@ -118,9 +119,9 @@ def _fill_places(
     Raises:
         IndexError: an index is out of range.
     """
-    fault = _fault(x, indices, axes)
-    if fault is not None:
-        raise fault
+    error = fault(x.shape, indices, axes)
+    if error is not None:
+        raise error
     for number, (given, axis) in enumerate(zip(indices, axes, strict=True)):
         at = index if number else places
         np.copyto(at, given, casting="unsafe")
