@@ -26,7 +26,7 @@ from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.tile import Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
-from kbackend_numba.kernels.conv_source import Source, copy_size, source_of, write_source
+from kbackend_numba.kernels.conv_source import Source, source_of, write_source
 from kbackend_numba.kernels.conv_weights import Filters, packing
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
@@ -100,7 +100,7 @@ def correlation(
     operations = 2 * y[0] * y[-1] * filters.rows
     operations *= sum(len(p.taps) * prod(a.positions for a in p.axes) for p in passes)
     items = -(-x[0] // images) * blocks
-    key = ("correlation", source.copied, width, bias, dtype)
+    key = ("correlation", width, bias, dtype)
     call = Call(
         function(key, _Correlation(*key[1:]).write),
         places,
@@ -208,14 +208,13 @@ class _Correlation:
     """Writes the function whose items are blocks.
 
     Args:
-        copied: whether blocks copy their source.
         width: columns of a panel.
         bias: whether there is one.
         dtype: of all arrays.
     """
 
-    def __init__(self, copied: bool, width: int, bias: bool, dtype: str) -> None:
-        self.copied, self.width, self.bias, self.dtype = copied, width, bias, dtype
+    def __init__(self, width: int, bias: bool, dtype: str) -> None:
+        self.width, self.bias, self.dtype = width, bias, dtype
 
     def write(self, code: Code) -> None:
         """Writes it."""
@@ -225,13 +224,10 @@ class _Correlation:
         self.vectors = self.width // self.lanes
         self.size = {name: code.size(i) for i, name in enumerate(_HEADER)}
         sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
-        memory = code.offset(self.memory, code.worker * copy_size(sizes), self.dtype)
         with code.loop(code.begin, code.end) as item:
             block = item // self.size["blocks"]
             row = item % self.size["blocks"] * self.size["rows"]
-            source, images = write_source(
-                code, sizes, self.copied, self.dtype, self.x, memory, block, row
-            )
+            source, images = write_source(code, sizes, self.dtype, self.x, self.memory, block, row)
             place = block * sizes["images"] * self.size["y_image"]
             with code.loop(0, self.size["passes"]) as number:
                 start = number * len(_RECORD) + len(_HEADER) + len(SOURCE)

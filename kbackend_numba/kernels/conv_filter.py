@@ -24,7 +24,7 @@ from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
-from kbackend_numba.kernels.conv_source import copy_size, source_of, write_source
+from kbackend_numba.kernels.conv_source import source_of, write_source
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
 
@@ -82,7 +82,7 @@ def filter_gradient(
         *source.sizes, *at_row.reshape(-1).tolist(), *at_position.reshape(-1).tolist(),
     )  # fmt: skip
     tail = columns % width != 0
-    key = ("filter gradient", source.copied, height, width, tail, dtype)
+    key = ("filter gradient", height, width, tail, dtype)
     work = 2 * prod(g) * count / FLOPS
     first = 0 if sums == 1 else 4
     calls = [
@@ -144,15 +144,14 @@ class _Gradient:
     """Writes the function whose items are shares of sums.
 
     Args:
-        copied: whether blocks copy their source.
         height: rows of a tile.
         width: columns of a panel.
         tail: whether the last panel is not full.
         dtype: of all arrays.
     """
 
-    def __init__(self, copied: bool, height: int, width: int, tail: bool, dtype: str) -> None:
-        self.copied, self.height, self.width = copied, height, width
+    def __init__(self, height: int, width: int, tail: bool, dtype: str) -> None:
+        self.height, self.width = height, width
         self.tail, self.dtype = tail, dtype
 
     def write(self, code: Code) -> None:
@@ -163,7 +162,6 @@ class _Gradient:
         self.vectors = self.width // self.lanes
         self.size = size = {name: code.size(i) for i, name in enumerate(_HEADER)}
         sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
-        memory = code.offset(memory, code.worker * copy_size(sizes), self.dtype)
         with code.loop(code.begin, code.end) as item:
             number, share = item // size["shares"], item % size["shares"]
             start = number * size["blocks_sum"]
@@ -174,9 +172,7 @@ class _Gradient:
             last = code.minimum(first + size["tiles_share"], size["tiles"])
             with code.loop(start, stop) as block, code.loop(0, size["cuts"]) as cut:
                 row = cut * size["rows"]
-                source, images = write_source(
-                    code, sizes, self.copied, self.dtype, x, memory, block, row
-                )
+                source, images = write_source(code, sizes, self.dtype, x, memory, block, row)
                 rows = code.minimum(size["rows"], size["lines"] - row)
                 count = images * rows * size["line"]
                 image = block * sizes["images"]

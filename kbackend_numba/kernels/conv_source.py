@@ -38,7 +38,7 @@ SIZES = (
     "images",  # of a block
     "image",  # elements from one image to the next
     "hop",  # elements from one position to the next along the outer dimension
-    # Of the copy only:
+    # Of the copy, and zero without one:
     "stride",  # rows from one position to the next
     "outer", "middle",  # dimensions
     "row",  # elements of a row: of the inner dimension
@@ -53,15 +53,13 @@ class Source(NamedTuple):
     """How blocks of a source are read.
 
     Attributes:
-        copied: whether it is copied.
         images: in a block.
         steps: elements from one image, and from one index of each dimension to the next.
         low: indices of the three dimensions that offsets count from.
-        room: elements of a copy.
+        room: elements of a copy, or 0.
         sizes: see `SIZES`.
     """
 
-    copied: bool
     images: int
     steps: Ints
     low: Ints
@@ -101,7 +99,7 @@ def source_of(
     if inside:
         sizes = (batch, images, dense[0], stride * dense[1])
         steps = dense
-        return Source(False, images, steps, (0, 0, 0), 0, (*sizes, *[0] * (len(SIZES) - 4)))
+        return Source(images, steps, (0, 0, 0), 0, (*sizes, *[0] * (len(SIZES) - 4)))
     lengths = [b - a for a, b in zip(low, high, strict=True)]
     length = lengths[2] * channels
     steps = (
@@ -119,19 +117,12 @@ def source_of(
         lengths[0], lengths[1], left * channels, count * channels, right * channels,
         start * channels,
     )  # fmt: skip
-    return Source(True, images, steps, tuple(low), images * steps[0], sizes)
-
-
-def copy_size(sizes: dict[str, Value]) -> Value:
-    """Elements of the copy of a block's source."""
-    row = sizes["left"] + sizes["count"] + sizes["right"]
-    return sizes["images"] * sizes["length_outer"] * sizes["length_middle"] * row
+    return Source(images, steps, tuple(low), images * steps[0], sizes)
 
 
 def write_source(
     code: Code,
     sizes: dict[str, Value],
-    copied: bool,
     dtype: str,
     x: Address,
     memory: Address,
@@ -143,10 +134,9 @@ def write_source(
     Args:
         code: where to write.
         sizes: by the names in `SIZES`.
-        copied: whether it is copied.
         dtype: of the array.
         x: the array.
-        memory: of the worker, for the copy.
+        memory: for copies, of all workers.
         block: number of the block of images.
         row: the first position along the outer dimension.
 
@@ -155,35 +145,57 @@ def write_source(
     """
     first = block * sizes["images"]
     images = code.minimum(sizes["images"], sizes["batch"] - first)
-    if not copied:
-        place = first * sizes["image"] + row * sizes["hop"]
-        return code.offset(x, place, dtype), images
+    memory = code.offset(memory, code.worker * _copy_size(sizes), dtype)
+    place = first * sizes["image"] + row * sizes["hop"]
+    copied = sizes["length_outer"] > 0
+    with code.when(copied):
+        _copy(code, sizes, dtype, x, memory, first, images, row)
+    return code.choose(copied, memory, code.offset(x, place, dtype)), images
+
+
+def _copy_size(sizes: dict[str, Value]) -> Value:
+    """Elements of the copy of a block's source."""
+    row = sizes["left"] + sizes["count"] + sizes["right"]
+    return sizes["images"] * sizes["length_outer"] * sizes["length_middle"] * row
+
+
+def _copy(
+    code: Code,
+    sizes: dict[str, Value],
+    dtype: str,
+    x: Address,
+    memory: Address,
+    first: Value,
+    images: Value,
+    row: Value,
+) -> None:
+    """Writes the copy of a block's source, with zeros around it."""
     lanes = code.target.lanes(4 if dtype == "float32" else 8)
     zero = code.number(0.0, dtype)
     left, count, right = sizes["left"], sizes["count"], sizes["right"]
     whole = left + count + right
     into = code.var(code.number(0))
     low = row * sizes["stride"] + sizes["low_outer"]
-    with code.loop(first, first + images) as image:
-        with (
-            code.loop(low, low + sizes["length_outer"]) as i,
-            code.loop(sizes["low_middle"], sizes["low_middle"] + sizes["length_middle"]) as j,
-        ):
-            here = code.offset(memory, into.value, dtype)
-            inside = (i >= 0) & (i < sizes["outer"]) & (j >= 0) & (j < sizes["middle"])
-            with code.either(inside) as (then, otherwise):
-                with then:
-                    fill(code, here, left, zero)
-                    line = (i * sizes["middle"] + j) * sizes["row"] + sizes["start"]
-                    taken = code.offset(x, image * sizes["image"] + line, dtype)
-                    target = code.offset(here, left, dtype)
+    low_middle = sizes["low_middle"]
+    with (
+        code.loop(first, first + images) as image,
+        code.loop(low, low + sizes["length_outer"]) as i,
+        code.loop(low_middle, low_middle + sizes["length_middle"]) as j,
+    ):
+        here = code.offset(memory, into.value, dtype)
+        inside = (i >= 0) & (i < sizes["outer"]) & (j >= 0) & (j < sizes["middle"])
+        with code.either(inside) as (then, otherwise):
+            with then:
+                fill(code, here, left, zero)
+                line = (i * sizes["middle"] + j) * sizes["row"] + sizes["start"]
+                taken = code.offset(x, image * sizes["image"] + line, dtype)
+                target = code.offset(here, left, dtype)
 
-                    def copy(at: Value, mask: Value | None) -> None:
-                        code.store(code.load(taken, at, dtype, lanes, mask), target, at, mask)
+                def copy(at: Value, mask: Value | None) -> None:
+                    code.store(code.load(taken, at, dtype, lanes, mask), target, at, mask)
 
-                    each_vector(code, count, lanes, copy)
-                    fill(code, code.offset(target, count, dtype), right, zero)
-                with otherwise:
-                    fill(code, here, whole, zero)
-            into.set(into.value + whole)
-    return memory, images
+                each_vector(code, count, lanes, copy)
+                fill(code, code.offset(target, count, dtype), right, zero)
+            with otherwise:
+                fill(code, here, whole, zero)
+        into.set(into.value + whole)

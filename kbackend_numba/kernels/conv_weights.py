@@ -120,22 +120,22 @@ def _panel(
 ) -> None:
     lanes = host().lanes(4 if dtype == "float32" else 8)
     rows = size["rows"]
-    for j in range(0, width, lanes):
-        mask = code.first(columns - j, lanes)
+    with code.loop(0, width, lanes) as j:
         if not turned:
+            mask = code.first(columns - j, lanes)
             with code.loop(0, rows) as i:
                 value = code.load(source, i * size["row"] + j, dtype, lanes, mask)
                 code.store(value, target, i * width + j)
-            continue
+            return
         # Blocks of as many rows as a vector has lanes are read column by column.
-        zero = code.number(0.0, dtype, lanes)
         with code.loop(0, rows, lanes) as i:
             within = code.first(rows - i, lanes)
-            block = [code.var(zero) for _ in range(lanes)]
-            for k, column in enumerate(block):
-                with code.when(columns > j + k):
-                    at = i + size["column"] * (j + k)
-                    column.set(code.load(source, at, dtype, lanes, within))
-            for k, row in enumerate(transposed(code, [column.value for column in block])):
+            none = code.first(code.number(0), lanes)
+            block = []
+            for k in range(lanes):
+                mask = code.select(columns > j + k, within, none)
+                at = i + size["column"] * (j + k)
+                block.append(code.load(source, at, dtype, lanes, mask))
+            for k, row in enumerate(transposed(code, block)):
                 with code.when(rows > i + k):
                     code.store(row, target, (i + k) * width + j)

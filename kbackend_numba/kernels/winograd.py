@@ -25,7 +25,7 @@ from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.codegen.winograd import both_sides, short
 from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
-from kbackend_numba.kernels.conv_source import Source, copy_size, source_of, three, write_source
+from kbackend_numba.kernels.conv_source import Source, source_of, three, write_source
 from kbackend_numba.kernels.conv_weights import Filters, packing
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
@@ -48,13 +48,11 @@ class Tiling(NamedTuple):
         axes: how tiles read the source.
         images: in a block.
         rows: of tiles in a block.
-        height: tiles that are multiplied at a time.
     """
 
     axes: tuple[Axis, Axis, Axis]
     images: int
     rows: int
-    height: int
 
     @property
     def tiles(self) -> int:
@@ -62,7 +60,7 @@ class Tiling(NamedTuple):
         return self.images * self.rows * self.axes[2].positions
 
 
-def tiling(x: Ints, y: Ints, low: Ints, m: int, most: int, heights: range) -> Tiling:
+def tiling(x: Ints, y: Ints, low: Ints, m: int, most: int, height: int) -> Tiling:
     """How to cut a result.
 
     Args:
@@ -71,7 +69,7 @@ def tiling(x: Ints, y: Ints, low: Ints, m: int, most: int, heights: range) -> Ti
         low: zeros before the source, along both dimensions.
         m: positions of a tile.
         most: tiles in a block.
-        heights: how many may be multiplied at a time.
+        height: how many are multiplied at a time.
     """
     axes = three(
         [
@@ -86,13 +84,12 @@ def tiling(x: Ints, y: Ints, low: Ints, m: int, most: int, heights: range) -> Ti
     else:
         blocks = [(i, lines) for i in range(1, max(1, min(most // (lines * line), x[0])) + 1)]
 
-    def waste(images: int, rows: int, height: int) -> float:
-        tiles = images * rows * line
+    def waste(block: tuple[int, int]) -> float:
+        tiles = prod(block) * line
         # The filters are read once for each block, which is as good as some tiles more.
         return (-(-tiles // height) * height + 2) / tiles
 
-    best = min((waste(i, r, h), i, r, h) for i, r in blocks for h in heights)
-    return Tiling(axes, *best[1:])
+    return Tiling(axes, *min(blocks, key=waste))
 
 
 def convolution(
@@ -115,7 +112,7 @@ def convolution(
     points = (m + 2) ** 2
     rows = tile_rows(width // host().lanes())
     most = max(rows, _PLANES // (4 * points * (channels + columns)))
-    tiled = tiling(x, y, low, m, most, range(rows, max(1, rows - 4), -1))
+    tiled = tiling(x, y, low, m, most, rows)
     source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
     planes = (tiled.tiles * channels + _APART, tiled.tiles * panels * width + _APART)
     room = points * sum(planes) + m * m * columns
@@ -126,7 +123,7 @@ def convolution(
     blocks = -(-lines // tiled.rows)
     items = -(-x[0] // tiled.images) * blocks
     tiles = x[0] * lines * tiled.axes[2].positions
-    key = ("winograd", m, source.copied, tiled.height, width, bias)
+    key = ("winograd", m, width, bias)
     work = tiles * points * (2 * channels * columns / FLOPS + (channels + columns) * _TRANSFORM)
     calls.append(
         Call(
@@ -193,16 +190,15 @@ class _Convolution:
 
     Args:
         m: positions of a tile along each dimension.
-        copied: whether blocks copy their source.
-        height: tiles that are multiplied at a time.
         width: columns of a panel.
         bias: whether there is one.
     """
 
-    def __init__(self, m: int, copied: bool, height: int, width: int, bias: bool) -> None:
-        self.m, self.copied, self.height, self.width, self.bias = m, copied, height, width, bias
+    def __init__(self, m: int, width: int, bias: bool) -> None:
+        self.m, self.width, self.bias = m, width, bias
         self.short = short(m)
         self.points = self.short.points
+        self.height = tile_rows(width // host().lanes())
 
     def write(self, code: Code) -> None:
         """Writes it."""
@@ -210,14 +206,13 @@ class _Convolution:
         y, x, self.filters, memory, copies = [code.array(i) for i in range(5)]
         self.size = size = {name: code.size(i) for i, name in enumerate(_HEADER)}
         sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
-        copies = code.offset(copies, code.worker * copy_size(sizes), _DTYPE)
         self.before = code.offset(memory, code.worker * size["room"], _DTYPE)
         points = self.points**2
         self.after = code.offset(self.before, size["plane_x"] * points, _DTYPE)
         self.edge = code.offset(self.after, size["plane_y"] * points, _DTYPE)
         with code.loop(code.begin, code.end) as item:
             block, row = item // size["blocks"], item % size["blocks"] * size["rows"]
-            source, images = write_source(code, sizes, self.copied, _DTYPE, x, copies, block, row)
+            source, images = write_source(code, sizes, _DTYPE, x, copies, block, row)
             rows = code.minimum(size["rows"], size["lines"] - row)
             tiles = images * rows * size["line"]
             write_forward(
@@ -355,10 +350,10 @@ def transformed_filters(
         calls.append(pack)
         scratch.append(Spec((size,), _DTYPE))
         source, steps = position, (filters.rows * width, width, 9 * filters.rows * width)
-    key = ("winograd filters", m, width, turned)
+    key = ("winograd filters", m, width)
     calls.append(
         Call(
-            function(key, _filters(m, width, turned)),
+            function(key, _filters(m, width)),
             (position + len(scratch), source),
             (filters.rows, filters.columns, panels, *steps),
             panels * filters.rows,
@@ -370,7 +365,7 @@ def transformed_filters(
     return calls, scratch
 
 
-def _filters(m: int, width: int, full: bool) -> Callable[[Code], None]:
+def _filters(m: int, width: int) -> Callable[[Code], None]:
     """Writes the function whose items are the rows of panels."""
 
     def write(code: Code) -> None:
@@ -381,9 +376,9 @@ def _filters(m: int, width: int, full: bool) -> Callable[[Code], None]:
             place = panel * panel_step + item % rows * row
             source = code.offset(code.array(1), place, _DTYPE)
             target = code.offset(code.array(0), item * width, _DTYPE)
-            for k in range(0, width, code.lanes):
-                # Panels that were packed are filled up with zeros.
-                mask = None if full else code.first(columns - panel * width - k, code.lanes)
+            left = columns - panel * width
+            with code.loop(0, width, code.lanes) as k:
+                mask = code.first(left - k, code.lanes)
                 block = [
                     [
                         code.load(source, tap * (3 * i + j) + k, _DTYPE, code.lanes, mask)

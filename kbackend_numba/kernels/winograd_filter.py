@@ -20,7 +20,7 @@ from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.winograd import both_sides, short, transposed
 from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
-from kbackend_numba.kernels.conv_source import copy_size, source_of, write_source
+from kbackend_numba.kernels.conv_source import source_of, write_source
 from kbackend_numba.kernels.winograd import tile_offsets, tiling, write_forward
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
@@ -54,7 +54,7 @@ def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
     width = panel_width(columns, _DTYPE)
     share = next(n for n in (_CHANNELS, lanes, channels) if channels % n == 0)
     most = max(1, _PLANES // (4 * points * (share + columns)))
-    tiled = tiling(x, g, low, m, most, range(1, 2))
+    tiled = tiling(x, g, low, m, most, 1)
     source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
     outer, _, inner = tiled.axes
     back = [
@@ -78,7 +78,7 @@ def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
     sums = -(-blocks // blocks_sum)
     items = sums * shares
     height = next(n for n in range(tile_rows(width // lanes), 0, -1) if share % n == 0)
-    key = ("winograd filter gradient", m, source.copied, source_g.copied, height, width)
+    key = ("winograd filter gradient", m, height, width)
     tiles = x[0] * lines * inner.positions
     work = tiles * points * 2 * channels * columns / FLOPS
     work += tiles * points * (channels + columns * shares) * _TRANSFORM
@@ -124,14 +124,12 @@ class _Gradient:
 
     Args:
         m: positions of a tile along each dimension.
-        copied: whether blocks copy their source.
-        copied_g: whether they copy their cotangents.
         height: rows of a tile of products.
         width: columns of a panel.
     """
 
-    def __init__(self, m: int, copied: bool, copied_g: bool, height: int, width: int) -> None:
-        self.copied, self.copied_g, self.height, self.width = copied, copied_g, height, width
+    def __init__(self, m: int, height: int, width: int) -> None:
+        self.height, self.width = height, width
         self.short = short(m)
 
     def write(self, code: Code) -> None:
@@ -143,8 +141,6 @@ class _Gradient:
         sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
         sizes_g = {name: code.size(at_g + i) for i, name in enumerate(SOURCE)}
         table = code.number(at_g + len(SOURCE))
-        copies = code.offset(copies, code.worker * copy_size(sizes), _DTYPE)
-        copies_g = code.offset(copies_g, code.worker * copy_size(sizes_g), _DTYPE)
         planes = code.offset(memory, code.worker * size["room"], _DTYPE)
         planes_g = code.offset(planes, size["plane_x"] * points, _DTYPE)
         shares = size["channels"] // size["share"]
@@ -157,12 +153,8 @@ class _Gradient:
             stop = code.minimum(start + size["blocks_sum"], size["blocks"])
             with code.loop(start, stop) as cut:
                 block, row = cut // size["cuts"], cut % size["cuts"] * size["rows"]
-                source, images = write_source(
-                    code, sizes, self.copied, _DTYPE, x, copies, block, row
-                )
-                source_g, _ = write_source(
-                    code, sizes_g, self.copied_g, _DTYPE, g, copies_g, block, row
-                )
+                source, images = write_source(code, sizes, _DTYPE, x, copies, block, row)
+                source_g, _ = write_source(code, sizes_g, _DTYPE, g, copies_g, block, row)
                 rows = code.minimum(size["rows"], size["lines"] - row)
                 tiles = images * rows * size["line"]
                 source = code.offset(source, channel, _DTYPE)
