@@ -9,7 +9,6 @@ item first packs the panels of its block into scratch memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
@@ -18,6 +17,7 @@ from kbackend_numba.codegen.pack import Packing, Source, pack
 from kbackend_numba.codegen.summing import BIAS, RESULT
 from kbackend_numba.codegen.tile import Tile
 from kbackend_numba.codegen.value import Address, Value
+from kbackend_numba.codegen.vectors import each_vector
 
 # What the call brings: arrays and sizes, in this order.
 ARRAYS = ("c", "a", "b", "bias", "panels")
@@ -111,12 +111,9 @@ class _Product:
                 x = self._at("a", a + k * size["a_column"])
                 with code.loop(panel, panels) as p:
                     w, step = self._panel(b, k, now, p)
-                    column = p * self.width
-                    masks = self._masks(column)
-                    self._tiles(x, w, step, c + column, column, masks, now, first, last, begin_with)
-                    if self.finish is not None:
-                        with code.when(k + now >= count):
-                            self._finish(c + column, column, masks, first, last, self.finish)
+                    self._tiles(x, w, step, c, now, p * self.width, first, last, begin_with)
+            if self.finish is not None:
+                self._finish(c, panel * self.width, panels * self.width, first, last, self.finish)
 
     def _panel(self, b: Value, k: Value, count: Value, panel: Value) -> tuple[Address, Value]:
         """Where a panel is, and the elements from one of its rows to the next."""
@@ -152,21 +149,20 @@ class _Product:
         ]
 
     def _finish(
-        self,
-        c: Value,
-        column: Value,
-        masks: Sequence[Value | None],
-        first: Value,
-        last: Value,
-        finish: Finish,
+        self, c: Value, start: Value, stop: Value, first: Value, last: Value, finish: Finish
     ) -> None:
-        """Does what is to be done to a panel's sums, while they are near."""
+        """Does what is to be done to a block's sums, row by row."""
         code, dtype, array = self.code, self.form.dtype, self.array["c"]
+        stop = code.minimum(stop, self.size["n"])
         with code.loop(self._row(first), self._row(last)) as row:
-            for j, mask in enumerate(masks):
-                at = c + row * self.size["c_row"] + j * self.lanes
-                value = code.load(array, at, dtype, self.lanes, mask)
-                code.store(finish(value, Part(at, column + j * self.lanes, mask)), array, at, mask)
+            here = c + row * self.size["c_row"]
+
+            def vector(at: Value, mask: Value | None, here: Value = here) -> None:
+                part = Part(here + start + at, start + at, mask)
+                value = code.load(array, part.at, dtype, self.lanes, mask)
+                code.store(finish(value, part), array, part.at, mask)
+
+            each_vector(code, stop - start, self.lanes, vector, even=not self.form.tail)
 
     def _at(self, name: str, place: Value) -> Address:
         return self.code.offset(self.array[name], place, self.form.dtype)
@@ -177,9 +173,8 @@ class _Product:
         w: Address,
         w_step: Value,
         c: Value,
-        column: Value,
-        masks: Sequence[Value | None],
         count: Value,
+        column: Value,
         first: Value,
         last: Value,
         begin_with: Value,
@@ -187,6 +182,7 @@ class _Product:
         """Adds `count` products to the tiles of a panel, from `first` up to `last`."""
         code, size, form = self.code, self.size, self.form
         tall = size["tall"]
+        masks = self._masks(column)
         heights = [(form.rows, code.maximum(first, tall), last)]
         if form.two_heights:
             heights.insert(0, (form.rows + 1, first, code.minimum(last, tall)))
@@ -197,7 +193,7 @@ class _Product:
             with code.loop(start, stop) as number:
                 row = self._row(number)
                 tile = Tile(code, rows, form.vectors, form.dtype)
-                y = self._at("c", c + row * size["c_row"])
+                y = self._at("c", c + row * size["c_row"] + column)
                 y_rows = [size["c_row"] * i for i in range(rows)]
                 with code.when(begin_with.equals(RESULT)):
                     tile.load(y, y_rows, masks)
