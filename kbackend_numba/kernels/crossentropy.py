@@ -200,7 +200,7 @@ def _entropy(
             arrays = tuple(range(len(kinds)))
             cost = matrix.cost(kinds.count("w"), work)
             call = by_rows(matrix, (name, *key), write(*key), arrays, cost)
-            return native([call], overwrites=overwrites)
+            return native([call], overwrites=matrix.in_place(*overwrites))
 
         return over_axes(make, inputs, outputs, axes, whole, reduced=kinds[0] != "w")
 

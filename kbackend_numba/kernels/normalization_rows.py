@@ -27,7 +27,7 @@ def standardize(matrix: Matrix, epsilon: float, scaled: bool, centred: bool) -> 
     arrays = tuple(range(4 + scaled + centred))
     name = ("standardize rows", *key)
     call = by_rows(matrix, name, _standardize(*key), arrays, matrix.cost(2))
-    return native([call], overwrites=[(0, 0)])
+    return native([call], overwrites=matrix.in_place((0, 0)))
 
 
 def _standardize(epsilon: float, scaled: bool, centred: bool) -> WriteRow:
@@ -65,7 +65,7 @@ def rms(matrix: Matrix, epsilon: float, scaled: bool) -> Prepared:
     key = (epsilon, scaled)
     arrays = tuple(range(3 + scaled))
     call = by_rows(matrix, ("rms rows", *key), _rms(*key), arrays, matrix.cost(2))
-    return native([call], overwrites=[(0, 0)])
+    return native([call], overwrites=matrix.in_place((0, 0)))
 
 
 def _rms(epsilon: float, scaled: bool) -> WriteRow:
@@ -214,7 +214,7 @@ def _gradient(
         places = (wanted.x + term, partial)
         calls.append(add_groups(places, term, terms, columns, groups.number, dtype))
     scratch = [groups.partial(terms, columns, dtype)] if terms else []
-    return native(calls, scratch, [(0, 0)] if wanted.x else [])
+    return native(calls, scratch, matrix.in_place((0, 0)) if wanted.x else [])
 
 
 def _write_gradient(code: Code, row: Row, wanted: Wanted, of_row: _RowGradient, last: int) -> None:

@@ -39,6 +39,12 @@ class Matrix(NamedTuple):
         """What code knows of a row's length."""
         return length_of(self.columns, self.dtype)
 
+    def in_place(self, *pairs: tuple[int, int]) -> list[tuple[int, int]]:
+        """Pairs (input, output) that may share memory; see `Prepared`."""
+        # The last vector of a short row is written with a mask: where the next row begins in the
+        # same vector, reading it would have to wait until that has reached the cache.
+        return list(pairs) if self.length.even or not self.length.vectors else []
+
     def cost(self, arrays: int, work: float = 0.0) -> float:
         """Nanoseconds for a row of some arrays, with `work` for each of its float32 numbers."""
         size = Type(self.dtype).bits / 8

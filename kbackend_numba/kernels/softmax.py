@@ -82,7 +82,7 @@ def _prepare(
         def make(matrix: Matrix) -> Prepared:
             arrays = tuple(range(1 + len(inputs)))
             call = by_rows(matrix, (name,), write, arrays, matrix.cost(len(arrays), work))
-            return native([call], overwrites=overwrites)
+            return native([call], overwrites=matrix.in_place(*overwrites))
 
         return over_axes(make, inputs, outputs, axes, whole)
 
