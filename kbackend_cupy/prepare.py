@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kbackend.engine.program import REDUCTIONS, Node, Prepared, Region, Spec
 from kbackend_cupy.blas import Blas
-from kbackend_cupy.codegen import operations, region
+from kbackend_cupy.codegen import (
+    contract,
+    convolution,
+    indexing,
+    movement,
+    operations,
+    random,
+    region,
+    windows,
+)
+from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.launches import prepared
 from kbackend_cupy.modules import Modules
 
 Params = Mapping[str, Any]
+
+# Primitive -> what plans its launches.
+PREPARE: dict[str, Callable[..., Plan | None]] = {
+    **contract.PREPARE,
+    **convolution.PREPARE,
+    **indexing.PREPARE,
+    **movement.PREPARE,
+    **random.PREPARE,
+    **windows.PREPARE,
+}
 
 
 class Preparer:
@@ -29,7 +49,12 @@ class Preparer:
     ) -> Prepared | None:
         """The kernel of a step, or `None` where there is only the general one."""
         if name == "dot":
-            return self._blas.prepare(inputs, outputs, **params)
+            found = self._blas.prepare(inputs, outputs, **params)
+            if found is not None:
+                return found
+        if name in PREPARE:
+            made = PREPARE[name](inputs, outputs, **params)
+            return None if made is None else prepared(made, self._modules)
         one = params["region"] if name == "region" else _region(name, inputs, outputs, params)
         plan = None if one is None else region.plan(one, inputs)
         return None if plan is None else prepared(plan, self._modules)

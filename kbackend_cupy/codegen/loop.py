@@ -1,0 +1,77 @@
+"""Kernels that are one loop over the elements of their result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kbackend.engine.program import Ints, Spec
+from kbackend.engine.strides import contiguous_strides
+from kbackend_cupy.codegen.launch import NAME, Launch, library, named
+from kbackend_cupy.codegen.scalar import HALVES, TYPES
+
+_THREADS, _BLOCKS = 256, 4096
+# Positions have 32 bits.
+SHORT = (1 << 31) - 1
+
+
+def fits(*specs: Spec) -> bool:
+    """Whether arrays are of dtypes and sizes that can be written."""
+    return all(
+        spec.dtype in TYPES
+        and sum(abs(s) * d for s, d in zip(steps(spec), spec.shape, strict=True)) <= SHORT
+        for spec in specs
+    )
+
+
+def steps(spec: Spec) -> Ints:
+    """Elements from one index to the next, per dimension."""
+    return contiguous_strides(spec.shape) if spec.strides is None else spec.strides
+
+
+def pointer(spec: Spec, name: str, written: bool = False) -> str:
+    """An array as a parameter."""
+    return f"{'' if written else 'const '}{TYPES[spec.dtype]}* {name}"
+
+
+def libraries(specs: Sequence[Spec], *names: str) -> str:
+    """The texts that a kernel on such arrays begins with."""
+    half = ["half.cuh"] if HALVES & {spec.dtype for spec in specs} else []
+    return "".join(library(name) for name in ("elementwise.cuh", *half, *names))
+
+
+def loop(
+    what: str,
+    head: str,
+    parameters: Sequence[str],
+    lines: Sequence[str],
+    size: int,
+    arrays: Ints,
+) -> list[Launch]:
+    """A launch that does `lines` for each position `at` of the result.
+
+    Args:
+        what: the kernel's name begins with it.
+        head: what the text begins with.
+        parameters: arrays.
+        lines: statements.
+        size: how many positions there are.
+        arrays: which of the step's arrays the parameters are.
+    """
+    if not size:
+        return []
+    text = "\n".join(
+        [
+            f'extern "C" __global__ void __launch_bounds__({_THREADS}) {NAME}(',
+            f"    {', '.join(parameters)}, unsigned n) {{",
+            f"    const unsigned all = gridDim.x * {_THREADS};",
+            f"    for (unsigned at = blockIdx.x * {_THREADS} + threadIdx.x; at < n; at += all) {{",
+            *[f"        {line}" for line in lines],
+            "    }",
+            "}\n",
+        ]
+    )
+    text, name = named(head + text, what)
+    blocks = min(_BLOCKS, -(-size // _THREADS))
+    return [Launch(text, name, (blocks, 1, 1), (_THREADS, 1, 1), arrays, (np.uint32(size),))]

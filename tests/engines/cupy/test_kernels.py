@@ -1,0 +1,257 @@
+"""Kernels in CUDA text for single primitives: on the CPU against NumPy's, and for real devices."""
+
+import numpy as np
+import pytest
+
+from kbackend.engine.loader import get_engine
+from kbackend_cupy.prepare import PREPARE
+from tests.engines.cupy.kernels import compiled, execute, needs_text, spec
+from tests.gpu_simulator import cuda_on_cpu, nvrtc
+
+pytestmark = needs_text
+
+
+def planned(name, expected, *arrays, **params):
+    found = PREPARE[name](tuple(map(spec, arrays)), tuple(map(spec, expected)), **params)
+    assert found is not None
+    return found
+
+
+def expected_of(name, *arrays, **params):
+    with np.errstate(all="ignore"):
+        out = get_engine("numpy").kernels[name](*arrays, **params)
+    return [np.asarray(one) for one in (out if isinstance(out, tuple) else (out,))]
+
+
+def check(name, *arrays, rtol=1e-6, atol=1e-6, **params):
+    """Runs a kernel in each order of threads, and compares it with NumPy's."""
+    expected = expected_of(name, *arrays, **params)
+    plan = planned(name, expected, *arrays, **params)
+    results = []
+    for order in cuda_on_cpu.ORDERS:
+        with cuda_on_cpu.order(order):
+            results.append(execute(plan, [spec(one) for one in expected], arrays))
+    for found in results:
+        for value, first, reference in zip(found, results[0], expected, strict=True):
+            assert value.dtype == reference.dtype and value.shape == reference.shape
+            np.testing.assert_array_equal(value, first)
+            wide = [a.astype("float64") for a in (value, reference)]
+            np.testing.assert_allclose(*wide, rtol=rtol, atol=atol)
+    return plan
+
+
+def normal(rng, *shape, dtype="float32"):
+    return np.asarray(rng.standard_normal(shape), dtype)
+
+
+# ----- indexing -----
+
+
+def test_gather(rng):
+    x = normal(rng, 6, 5, 4)
+    one, two = rng.integers(-6, 6, (3, 2)), rng.integers(-4, 4, (3, 2)).astype("int32")
+    check("gather", x, one, axes=(0,))
+    check("gather", x[:, ::2], two % 3, axes=(1,))
+    check("gather", x, one, two, axes=(0, 2))
+    check("gather", normal(rng, 6, dtype="float16"), one, axes=(0,))
+
+
+def test_gathered_from_nowhere():
+    x, index = np.ones((3, 2), "float32"), np.array([0, 3, -4, -3])
+    plan = planned("gather", [np.zeros((4, 2), "float32")], x, index, axes=(0,))
+    (found,) = execute(plan, [spec(np.zeros((4, 2), "float32"))], (x, index))
+    np.testing.assert_array_equal(np.isnan(found[:, 0]), [False, True, True, False])
+
+
+@pytest.mark.parametrize("mode", ["add", "mul", "max", "min", "set"])
+def test_scatter(rng, mode):
+    x, index = normal(rng, 5, 4, 3), rng.integers(-4, 4, 9)
+    check("scatter", x, normal(rng, 9, 5, 3), index, axes=(1,), mode=mode)
+    second = rng.integers(0, 3, 9)
+    check("scatter", x, normal(rng, 9, 5), index, second, axes=(1, 2), mode=mode)
+
+
+def test_scatter_of_short_numbers(rng):
+    x, index = np.zeros((2, 1), "float16"), np.zeros(4000, int)
+    # 0.001 is lost in float16 from 2 on, but not in float32.
+    check("scatter", x, np.full((4000, 1), 0.001, "float16"), index, axes=(0,), mode="add",
+          rtol=1e-3)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_extremes(rng, name):
+    x = normal(rng, 4, 7, 3).round()
+    x[1, 2, 0] = x[1, 4, 0] = np.nan
+    for axis in range(3):
+        check(name, x, axis=axis)
+
+
+# ----- random bits -----
+
+
+@pytest.mark.parametrize("width", [32, 64])
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 1000])
+def test_random_bits(width, count):
+    check("random_bits", np.array([7, 11], "uint32"), shape=(count,), width=width, rtol=0, atol=0)
+
+
+# ----- windows -----
+
+
+WINDOWS = [
+    ((9, 8), (2, 2), (2, 2), ((0, 0), (0, 0))),
+    ((9, 8), (3, 3), (2, 1), ((1, 1), (0, 2))),
+    ((11,), (4,), (3,), ((2, 1),)),
+    ((4, 5, 6), (2, 2, 3), (2, 1, 2), ((0, 0), (1, 0), (1, 1))),
+]
+
+
+@pytest.mark.parametrize(("space", "window", "strides", "padding"), WINDOWS)
+def test_windows(rng, space, window, strides, padding):
+    how = {"window": window, "strides": strides, "padding": padding}
+    x = normal(rng, 2, *space, 3).round()
+    (out,) = expected_of("window_max", x, **how)
+    check("window_max", x, **how)
+    check("window_sum", x, **how)
+    check("window_unpick", x, normal(rng, *out.shape), **how)
+
+
+def test_windows_with_nan(rng):
+    x = normal(rng, 1, 6, 6, 1)
+    x[0, 1, 1] = x[0, 1, 2] = x[0, 0, 1] = np.nan
+    x[0, 4:] = -np.inf
+    how = {"window": (2, 2), "strides": (2, 2), "padding": ((0, 0), (0, 0))}
+    check("window_max", x, **how)
+    check("window_unpick", x, normal(rng, 1, 3, 3, 1), **how)
+
+
+# ----- contractions -----
+
+
+CONTRACTIONS = [
+    ((70, 40), (40, 66), ((1,), (0,)), ((), ())),
+    ((40, 7), (40, 9), ((0,), (0,)), ((), ())),
+    ((3, 8, 2, 5), (3, 6, 2, 5), ((3,), (3,)), ((0, 2), (0, 2))),
+    ((3, 2, 8, 5), (2, 5, 7), ((1, 3), (0, 1)), ((), ())),
+    ((4, 6, 8), (4, 8, 5, 6), ((0, 1), (0, 3)), ((), ())),
+    ((5000, 3), (5000, 4), ((0,), (0,)), ((), ())),
+    ((6,), (6,), ((0,), (0,)), ((), ())),
+]
+
+
+@pytest.mark.parametrize(("x", "y", "contract", "batch"), CONTRACTIONS)
+def test_contractions(rng, x, y, contract, batch):
+    # Sums of thousands of products in another order.
+    check("dot", normal(rng, *x), normal(rng, *y), contract=contract, batch=batch, rtol=1e-5,
+          atol=1e-4)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_contractions_of_other_dtypes(rng, dtype):
+    x, y = normal(rng, 9, 20, dtype=dtype), normal(rng, 20, 5, dtype=dtype)
+    tolerance = 2e-3 if dtype == "float16" else 1e-12
+    check("dot", x.T.copy().T, y, contract=((1,), (0,)), batch=((), ()), rtol=tolerance,
+          atol=tolerance)  # fmt: skip
+
+
+# ----- convolutions -----
+
+
+CONVOLUTIONS = [
+    ((2, 8, 9, 3), (3, 3, 3, 5), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    ((2, 9, 8, 4), (3, 2, 4, 6), (2, 2), ((0, 1), (1, 0)), (1, 1), 1),
+    ((1, 10, 10, 4), (3, 3, 2, 6), (1, 1), ((2, 2), (2, 2)), (2, 2), 2),
+    ((2, 12, 3), (4, 3, 7), (3,), ((2, 1),), (1,), 1),
+    ((1, 4, 5, 6, 2), (2, 2, 2, 2, 3), (1, 2, 1), ((0, 0), (1, 1), (0, 1)), (1, 1, 1), 1),
+    ((4, 16, 16, 2), (1, 1, 2, 3), (2, 2), ((0, 0), (0, 0)), (1, 1), 1),
+]
+
+
+@pytest.mark.parametrize(("x", "w", "strides", "padding", "dilation", "groups"), CONVOLUTIONS)
+def test_convolutions(rng, x, w, strides, padding, dilation, groups):
+    how = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+    space, window = x[1:-1], w[:-2]
+    x, w = normal(rng, *x), normal(rng, *w)
+    (out,) = expected_of("conv", x, w, **how)
+    g = normal(rng, *out.shape)
+    tolerance = {"rtol": 1e-5, "atol": 2e-5}
+    check("conv", x, w, **tolerance, **how)
+    check("conv_input_grad", g, w, space=space, **tolerance, **how)
+    check("conv_filter_grad", x, g, window=window, **tolerance, **how)
+
+
+def test_long_sums_in_shares(rng):
+    how = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+    x, g = normal(rng, 3, 16, 16, 2), normal(rng, 3, 16, 16, 3)
+    plan = check("conv_filter_grad", x, g, window=(3, 3), rtol=1e-5, atol=1e-4, **how)
+    assert [launch.name.rpartition("_")[0] for launch in plan.launches] == [
+        "conv_filter_grad",
+        "combine",
+    ]
+
+
+# ----- movement -----
+
+
+def test_concatenate(rng):
+    x = normal(rng, 4, 6)
+    check("concatenate", x, x[:, :2], x[:, ::-1], axis=1)
+    check("concatenate", x, np.broadcast_to(x[:1], (3, 6)), axis=0)
+
+
+# ----- real devices -----
+
+
+def examples():
+    rng = np.random.default_rng(0)
+    how = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+    x, w = normal(rng, 1, 32, 32, 32), normal(rng, 3, 3, 32, 32)
+    pool = {"window": (2, 2), "strides": (2, 2), "padding": ((0, 0), (0, 0))}
+    index = rng.integers(0, 32, 100)
+    return {
+        "conv": ((x, w), how),
+        "conv_input_grad": ((x, w), {"space": (32, 32), **how}),
+        "conv_filter_grad": ((x, x), {"window": (3, 3), **how}),
+        "window_max": ((x,), pool),
+        "window_unpick": ((x, x[:, ::2, ::2].copy()), pool),
+        "dot": ((x[0], x[0]), {"contract": ((0, 2), (0, 2)), "batch": ((), ())}),
+        "random_bits": ((np.array([1, 2], "uint32"),), {"shape": (100,), "width": 32}),
+        "gather": ((x[0], index), {"axes": (1,)}),
+        "scatter": ((x[0], normal(rng, 100, 32, 32), index), {"axes": (1,), "mode": "add"}),
+        "concatenate": ((x, x), {"axis": 1}),
+        "argmax": ((x,), {"axis": 3}),
+    }
+
+
+@pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
+@pytest.mark.parametrize("name", examples())
+def test_budgets(name, architecture):
+    arrays, params = examples()[name]
+    plan = planned(name, expected_of(name, *arrays, **params), *arrays, **params)
+    for launch in plan.launches:
+        used = compiled(launch.text, architecture)[launch.name]
+        # 128 registers and 16 KiB let a multiprocessor hold 512 threads of a product; all others
+        # keep to 64.
+        assert used.spilled == 0
+        assert used.registers <= (128 if used.shared else 64)
+        assert used.shared <= 16384
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_product_without_a_barrier_is_seen(rng, number):
+    x, y = normal(rng, 64, 64), normal(rng, 64, 64)
+    params = {"contract": ((1,), (0,)), "batch": ((), ())}
+    expected = expected_of("dot", x, y, **params)
+    plan = planned("dot", expected, x, y, **params)
+
+    def fault(text):
+        parts = text.split("__syncthreads();")
+        parts[number : number + 2] = [parts[number] + parts[number + 1]]
+        return "__syncthreads();".join(parts)
+
+    wrong = 0
+    for order in cuda_on_cpu.ORDERS:
+        with cuda_on_cpu.order(order):
+            (found,) = execute(plan, [spec(expected[0])], (x, y), change=fault)
+        wrong += not np.allclose(found, expected[0], rtol=1e-4, atol=1e-4)
+    assert wrong
