@@ -14,8 +14,8 @@ from typing import NamedTuple
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.finish import Finish, Part
 from kbackend_numba.codegen.pack import Packing, Source, pack
+from kbackend_numba.codegen.strip import Strip
 from kbackend_numba.codegen.summing import BIAS, RESULT
-from kbackend_numba.codegen.tile import Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import each_vector
 
@@ -85,6 +85,9 @@ class _Product:
         self.size = {name: code.size(i) for i, name in enumerate(SIZES)}
         self.lanes = code.target.lanes(4 if form.dtype == "float32" else 8)
         self.width = self.lanes * form.vectors
+        self.strip = Strip(
+            code, form.rows, form.two_heights, self.size["tall"], form.vectors, form.dtype
+        )
 
     def write(self) -> None:
         code, size = self.code, self.size
@@ -136,10 +139,6 @@ class _Product:
         size = self.size
         return size[name] + outer * size[f"{name}_outer"] + inner * size[f"{name}_inner"]
 
-    def _row(self, tile: Value) -> Value:
-        """The first row of a tile."""
-        return tile * self.form.rows + self.code.minimum(tile, self.size["tall"])
-
     def _masks(self, column: Value) -> list[Value | None]:
         """Which lanes of the vectors from a column on there are."""
         left = self.size["n"] - column
@@ -154,7 +153,7 @@ class _Product:
         """Does what is to be done to a block's sums, row by row."""
         code, dtype, array = self.code, self.form.dtype, self.array["c"]
         stop = code.minimum(stop, self.size["n"])
-        with code.loop(self._row(first), self._row(last)) as row:
+        with code.loop(self.strip.row(first), self.strip.row(last)) as row:
             here = c + row * self.size["c_row"]
 
             def vector(at: Value, mask: Value | None, here: Value = here) -> None:
@@ -181,27 +180,21 @@ class _Product:
     ) -> None:
         """Adds `count` products to the tiles of a panel, from `first` up to `last`."""
         code, size, form = self.code, self.size, self.form
-        tall = size["tall"]
         masks = self._masks(column)
-        heights = [(form.rows, code.maximum(first, tall), last)]
-        if form.two_heights:
-            heights.insert(0, (form.rows + 1, first, code.minimum(last, tall)))
         # Steps that are known leave registers to the sums.
         row_step = 1 if form.along == "columns" else size["a_row"]
         x_step = 1 if form.along == "rows" else size["a_column"]
-        for rows, start, stop in heights:
-            with code.loop(start, stop) as number:
-                row = self._row(number)
-                tile = Tile(code, rows, form.vectors, form.dtype)
-                y = self._at("c", c + row * size["c_row"] + column)
-                y_rows = [size["c_row"] * i for i in range(rows)]
-                with code.when(begin_with.equals(RESULT)):
-                    tile.load(y, y_rows, masks)
-                with code.when(begin_with.equals(BIAS)):
-                    tile.load(self._at("bias", size["bias"] + column), [0] * rows, masks)
-                x = code.offset(a, row * size["a_row"], form.dtype)
-                tile.accumulate(x, [row_step * i for i in range(rows)], x_step, w, w_step, count)
-                tile.store(y, y_rows, masks)
+        for tile, row in self.strip.tiles(first, last):
+            y = self._at("c", c + row * size["c_row"] + column)
+            y_rows = [size["c_row"] * i for i in range(tile.rows)]
+            with code.when(begin_with.equals(RESULT)):
+                tile.load(y, y_rows, masks)
+            with code.when(begin_with.equals(BIAS)):
+                tile.load(self._at("bias", size["bias"] + column), [0] * tile.rows, masks)
+            x = code.offset(a, row * size["a_row"], form.dtype)
+            x_rows = [row_step * i for i in range(tile.rows)]
+            tile.accumulate(x, x_rows, x_step, w, w_step, count)
+            tile.store(y, y_rows, masks)
 
 
 def _ceil(a: Value, b: Value) -> Value:

@@ -1,0 +1,47 @@
+"""Tiles one below the other, of two heights, so that any number of rows is made up of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.tile import Tile
+from kbackend_numba.codegen.value import Value
+
+
+class Strip:
+    """A strip of tiles. The first ones may be one row higher than the others.
+
+    Args:
+        code: where to write.
+        rows: of the lower tiles.
+        two_heights: whether there are higher ones.
+        tall: how many of them.
+        vectors: of a row.
+        dtype: of the numbers.
+    """
+
+    def __init__(
+        self, code: Code, rows: int, two_heights: bool, tall: Value, vectors: int, dtype: str
+    ) -> None:
+        self._code, self._rows, self._two_heights, self._tall = code, rows, two_heights, tall
+        self.vectors, self.dtype = vectors, dtype
+
+    def row(self, tile: Value) -> Value:
+        """The first row of a tile."""
+        return tile * self._rows + self._code.minimum(tile, self._tall)
+
+    def tiles(self, first: Value, last: Value) -> Iterator[tuple[Tile, Value]]:
+        """What is inside is written for each height: a tile of zeros, and its first row.
+
+        Args:
+            first: number of the first tile.
+            last: behind the last one.
+        """
+        code = self._code
+        heights = [(self._rows, code.maximum(first, self._tall), last)]
+        if self._two_heights:
+            heights.insert(0, (self._rows + 1, first, code.minimum(last, self._tall)))
+        for rows, start, stop in heights:
+            with code.loop(start, stop) as number:
+                yield Tile(code, rows, self.vectors, self.dtype), self.row(number)
