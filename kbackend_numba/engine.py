@@ -9,8 +9,9 @@ from kbackend.engine.interface import Probe
 from kbackend.engine.program import REDUCTIONS, Cut, Prepared, Program, Runner, Spec
 from kbackend_numba.codegen.elementwise import OPERATIONS
 from kbackend_numba.codegen.value import DTYPES
+from kbackend_numba.eager import with_eager
 from kbackend_numba.replay import NativeReplay
-from kbackend_numba.table import EPILOGUES, prepare
+from kbackend_numba.table import EPILOGUES, OUTPUTS, PREPARE, prepare
 from kbackend_numpy.engine import NumpyEngine
 
 
@@ -20,6 +21,10 @@ class NumbaEngine(NumpyEngine):
     name = "numba"
     fusible = frozenset(OPERATIONS) | REDUCTIONS
     epilogues = frozenset(EPILOGUES)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.composites = with_eager(self.composites, PREPARE, OUTPUTS)
 
     @classmethod
     def probe(cls) -> Probe:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kbackend.engine.program import Prepared, Spec
+from kbackend_numba.eager import Outputs
 from kbackend_numba.kernels import (
     argmax,
     conv,
@@ -17,6 +18,7 @@ from kbackend_numba.kernels import (
     optimizer,
     pooling,
     random,
+    recurrent,
     region,
     softmax,
 )
@@ -32,14 +34,19 @@ PREPARE: dict[str, Prepare] = {
     **softmax.PREPARE,
     **crossentropy.PREPARE,
     **random.PREPARE,
-    **optimizer.PREPARE,
     **argmax.PREPARE,
     **movement.PREPARE,
     **indexing.PREPARE,
+    **optimizer.PREPARE,
+    **recurrent.PREPARE,
 }
 
 # The same for those that can end with a region; see `kbackend.engine.program.Step`.
-EPILOGUES: dict[str, Prepare] = {**dot.EPILOGUES}
+EPILOGUES: dict[str, Prepare] = {**dot.EPILOGUES, **pooling.EPILOGUES}
+
+# Composites that are called by their compiled kernels outside of programs, too -> the specs of
+# their results.
+OUTPUTS: dict[str, Outputs] = {**recurrent.OUTPUTS}
 
 
 def _epilogue(

@@ -51,8 +51,10 @@ def test_kernels_and_bodies_agree(name, form):
     args = arguments(name)
     found = composite(*args, **form, keep=True)
     wanted = composite.body(*args, **form, keep=True)
+    assert [(a.shape, a.dtype) for a in found] == [(a.shape, a.dtype) for a in wanted]
     # A few roundings of float32 on numbers about 1; the sums of the gradients take more of them.
-    close(found, wanted, 1e-6)
+    # What is kept for the gradient is in the engine's own order.
+    close(found[: 1 + states], wanted[: 1 + states], 1e-6)
     close(composite(*args, **form, keep=False), wanted[: 1 + states], 1e-6)
     given = cotangents(found[: 1 + states])
     for wants in ((True,) * len(args), (False,) + (True,) * (len(args) - 1)):

@@ -6,7 +6,8 @@ one step needs lies together, and each gate is one block of rows.
 
 With `keep`, a composite also returns what its gradient needs: `hidden` `(time + 1, units, batch)`,
 which begins with the initial state, `cells` alike, and `gates` `(time, blocks * units, batch)`
-after their activations. An engine may keep these in a wider dtype.
+after their activations. Nothing but the gradient of the same engine reads them: an engine may keep
+them in a wider dtype, or in an order of its own.
 """
 
 from __future__ import annotations
