@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from kbackend.engine.array_module.taps import positions
+from kbackend.engine.program import Node, Region, Spec
+from kbackend_numba import table
 from tests.engines.numba import harness
 
 CASES = {
@@ -87,3 +89,41 @@ def test_dtypes_that_are_declined():
     for name, inputs, params in problems(CASES["2 by 2"], dtype="float16"):
         outputs = harness.reference(name, inputs, params)
         assert harness.prepared(name, inputs, outputs, params) is None
+
+
+TILES = ["2 by 2", "2 by 2, many channels", "2 by 2, odd size", "1-d, tiles", "3-d, tiles"]
+CASES["1-d, tiles"] = ((3, 11, 20), (2,), (2,), ((0, 0),))
+CASES["3-d, tiles"] = ((2, 5, 4, 8, 3), (2, 2, 3), (2, 2, 3), ((0, 0),) * 3)
+
+
+def ended(shape, dtype="float32"):
+    """(gradient + row) * x, which makes something of the zeros between gradients."""
+    whole, row = Spec(shape, dtype), Spec(shape[-1:], dtype)
+    nodes = (Node("add", (0, 1), {}, whole), Node("mul", (3, 2), {}, whole))
+    return Region((whole, row, whole), nodes, (4,), shape)
+
+
+@pytest.mark.parametrize("case", TILES)
+def test_a_gradient_with_an_ending(case):
+    _, _, _, (name, (x, g), params), _ = problems(CASES[case])
+    row = np.linspace(-1, 1, x.shape[-1], dtype="float32")
+    (wanted,) = harness.reference(name, (x, g), params)
+    inputs = (x, g, row, x)
+    ready = table.prepare(
+        "epilogue", tuple(map(harness.spec, inputs)), (harness.spec(x),),
+        {"op": name, "params": params, "region": ended(x.shape), "place": 0},
+    )  # fmt: skip
+    out = np.full_like(x, np.nan)
+    ready.run(out, *inputs)
+    np.testing.assert_allclose(out, (wanted + row) * x, rtol=1e-6)
+    pieces = np.full_like(x, np.nan)
+    harness.item_by_item(ready, [pieces, *inputs])
+    np.testing.assert_array_equal(pieces, out)
+
+
+def test_endings_that_are_declined():
+    for case in ("overlapping", "gaps", "2 by 2, padded"):
+        _, _, _, (name, (x, g), params), _ = problems(CASES[case])
+        specs = tuple(map(harness.spec, (x, g, x[0, ..., 0, :][0].copy(), x)))
+        how = {"op": name, "params": params, "region": ended(x.shape), "place": 0}
+        assert table.prepare("epilogue", specs, specs[:1], how) is None
