@@ -1,8 +1,8 @@
 """A program's calls as one CUDA graph, which the host launches in a single call.
 
-The first run makes its calls, so that all kernels are loaded. The second one records them, for the
-memory that it was given. Variables keep their memory from run to run; an input that comes in other
-memory, as batches do, is copied to a place of the graph's own from then on.
+The first run makes its calls, so that all kernels are loaded. Variables keep their memory from run
+to run, and as soon as they do, a run's calls are recorded, for the memory that they were given. An
+input that comes in other memory, as batches do, is copied to a place of the graph's own.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from kbackend_cupy.replay import Replay
 
 _log = logging.getLogger("kbackend.cupy")
-# Recordings after which a program whose variables never stay where they are is no longer recorded.
-_PATIENCE = 8
 
 
 class Recorder:
@@ -31,82 +29,68 @@ class Recorder:
     """
 
     def __init__(self, cp: Any, program: Program, general: Step | None) -> None:
-        self._cp, self._program = cp, program
-        self._inputs = len(program.inputs)
+        self._cp, self._program, self._general = cp, program, general
         self._updated = {program.inputs.index(i) for i, _ in program.updates}
-        self._runs = 0
-        self._recordings = 0
-        self._able = general is None and bool(program.steps)
-        self._reason = "" if general is None else f"'{general.name}' has no kernel to record"
-        self._said = False
-        self._graph: Any = None
-        # Addresses that the graph knows; inputs that are copied to its own memory.
-        self._addresses: list[int] = []
+        # Addresses of the inputs in the last run, and those that the graph knows.
+        self._last: list[int] | None = None
+        self._recorded: list[int] = []
+        # Inputs that are copied to memory of the graph's own, and that memory.
         self._staged: dict[int, Any] = {}
         self._outputs: list[Any] = []
+        self._graph: Any = None
+        self._said = False
 
     def ready(self, arrays: Sequence[Any]) -> bool:
         """Whether this run may be that of a graph."""
-        self._runs += 1
-        if self._runs == 1:
+        last, now = self._last, [a.data.ptr for a in arrays]
+        self._last = now
+        if last is None or not self._program.steps:
             return False
-        if not self._able:
-            self._say()
-        return self._able
+        if self._general is not None:
+            if not self._said:
+                self._say(self._general)
+            return False
+        moved = [i for i, (a, b) in enumerate(zip(now, last, strict=True)) if a != b]
+        for i in moved:
+            if i not in self._updated and i not in self._staged:
+                self._staged[i] = self._cp.empty_like(arrays[i])
+        # A variable that has just moved may do so again.
+        return self._updated.isdisjoint(moved)
 
-    def _say(self) -> None:
-        if not self._said and self._reason:
-            self._said = True
-            _log.info(
-                "The program '%s' runs call by call, not as a CUDA graph: %s.",
-                self._program.name,
-                self._reason,
-            )
+    def _say(self, step: Step) -> None:
+        self._said = True
+        _log.info(
+            "The program '%s' runs call by call, not as a CUDA graph: there is no kernel for '%s' "
+            "that a stream can record.",
+            self._program.name,
+            step.name,
+        )
 
     def replay(self, run: Replay, arrays: Sequence[Any]) -> list[Any]:
         """Runs the graph, recorded anew if memory has moved; the outputs."""
-        addresses = [a.data.ptr for a in arrays]
-        if self._graph is None:
-            self._record(run, arrays, addresses)
-        else:
-            moved = [
-                i
-                for i, (new, old) in enumerate(zip(addresses, self._addresses, strict=True))
-                if new != old and i not in self._staged
-            ]
-            if moved:
-                for i in moved:
-                    if i not in self._updated:
-                        self._staged[i] = self._cp.empty_like(arrays[i])
-                self._record(run, arrays, addresses)
+        fixed = [0 if i in self._staged else a.data.ptr for i, a in enumerate(arrays)]
+        if self._graph is None or fixed != self._recorded:
+            self._record(run, [self._staged.get(i, a) for i, a in enumerate(arrays)])
+            self._recorded = fixed
         for i, own in self._staged.items():
-            own[...] = arrays[i]
+            self._cp.copyto(own, arrays[i])
         # A graph may be launched into any stream.
         self._graph.launch(self._cp.cuda.get_current_stream())
         made = dict(zip(run.made, self._outputs, strict=True))
-        found = []
-        for value in self._program.outputs:
-            if value in made:
-                found.append(made[value].copy())
-            elif value in self._program.inputs:
-                found.append(arrays[self._program.inputs.index(value)])
-            else:
-                found.append(run.array(value))
-        return found
+        inputs = dict(zip(self._program.inputs, arrays, strict=True))
+        return [
+            made[value].copy() if value in made else inputs.get(value, run.array(value))
+            for value in self._program.outputs
+        ]
 
-    def _record(self, run: Replay, arrays: Sequence[Any], addresses: list[int]) -> None:
+    def _record(self, run: Replay, arrays: Sequence[Any]) -> None:
         cp = self._cp
-        self._recordings += 1
-        if self._recordings > _PATIENCE:
-            self._able, self._reason = False, "the memory of its variables moves all the time"
-        given = [self._staged.get(i, array) for i, array in enumerate(arrays)]
-        run.bind_inputs(given)
+        run.bind_inputs(arrays)
         if not self._outputs:
             run.bind_outputs()
             self._outputs = [run.array(value) for value in run.made]
-        else:
-            for value, array in zip(run.made, self._outputs, strict=True):
-                run.bind(value, array)
+        for value, array in zip(run.made, self._outputs, strict=True):
+            run.bind(value, array)
         stream = cp.cuda.Stream(non_blocking=True)
         with stream:
             # Other threads may allocate meanwhile.
@@ -114,5 +98,4 @@ class Recorder:
             try:
                 run.run()
             finally:
-                graph = stream.end_capture()
-        self._graph, self._addresses = graph, addresses
+                self._graph = stream.end_capture()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kbackend.engine.program import REDUCTIONS, Node, Prepared, Region, Spec
+from kbackend_cupy import scan
 from kbackend_cupy.blas import Blas
 from kbackend_cupy.codegen import (
     contract,
@@ -42,7 +43,7 @@ class Preparer:
     """
 
     def __init__(self, cp: Any) -> None:
-        self._modules, self._blas = Modules(cp), Blas(cp)
+        self._cp, self._modules, self._blas = cp, Modules(cp), Blas(cp)
 
     def __call__(
         self, name: str, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], params: Params
@@ -52,6 +53,8 @@ class Preparer:
             found = self._blas.prepare(inputs, outputs, **params)
             if found is not None:
                 return found
+        if name == "scan":
+            return scan.prepare(self._cp, inputs, outputs, params)
         if name in PREPARE:
             made = PREPARE[name](inputs, outputs, **params)
             return None if made is None else prepared(made, self._modules)

@@ -16,6 +16,7 @@ from kbackend.engine.interpreter import STRUCTURED, located, region_function
 from kbackend.engine.program import ARENA, Place, Program, Spec, Step
 from kbackend_cupy.capture import Recorder
 from kbackend_cupy.launches import PreparedCalls
+from kbackend_cupy.scan import PreparedScan
 
 # (function, arguments); arguments are changed in place when an array is bound.
 Call = tuple[Callable[..., Any], list[Any]]
@@ -66,12 +67,18 @@ class Replay:
         if not isinstance(prepared, PreparedCalls):
             args = [None] * len(values)
             self._attach(args, values)
-            self._append(step, prepared.run, args)
+            run = (
+                prepared.bind(self._inside) if isinstance(prepared, PreparedScan) else prepared.run
+            )
+            self._append(step, run, args)
             return
         for function, before, places, behind in prepared.calls:
             args = [*before, *[None] * len(places), *behind]
             self._attach(args, [values[i] for i in places], len(before))
             self._append(step, function, args)
+
+    def _inside(self, program: Program) -> Replay:
+        return Replay(self._cp, self._engine, program)
 
     def _append(self, step: Step, function: Callable[..., Any], args: list[Any]) -> None:
         self._calls.append((function, args))
@@ -151,6 +158,22 @@ class Replay:
             for value in self._made:
                 del self._bound[value]
         return outputs, [arrays[position] for position in self._updates]
+
+    def fill(self, arrays: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Runs the program as a part of another one.
+
+        Args:
+            arrays: of the inputs, contiguous.
+            outputs: memory for the outputs.
+        """
+        self.bind_inputs(arrays)
+        made = {self.program.outputs.index(value): value for value in self._made}
+        for position, value in made.items():
+            self.bind(value, outputs[position])
+        self.run()
+        for position, value in enumerate(self.program.outputs):
+            if position not in made:
+                self._cp.copyto(outputs[position], self.array(value))
 
     def bind_inputs(self, arrays: Sequence[Any]) -> None:
         """Binds the arrays of the inputs."""

@@ -1,0 +1,180 @@
+"""Training on the simulated GPU: the NumPy engine's curves, and what each step costs."""
+
+import logging
+
+import numpy as np
+import pytest
+
+import kbackend as keras
+from kbackend.compiler import executable
+from kbackend.compiler.compiled import jit
+from kbackend.engine import loader
+from tests.engines.cupy.simulated import models
+
+
+@pytest.fixture
+def gpu(simulator):
+    """The CuPy engine, chosen for the test."""
+    keras.set_backend("cupy")
+    return simulator
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """All programs that are compiled."""
+    found = []
+    make = executable.Executable.__init__
+
+    def noted(self, *args, **kwargs):
+        make(self, *args, **kwargs)
+        found.append(self.program)
+
+    monkeypatch.setattr(executable.Executable, "__init__", noted)
+    return found
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_curves_are_those_of_numpy(gpu, name):
+    x, y = models.data(name)
+    found = {}
+    for engine in ("cupy", "numpy"):
+        keras.set_backend(engine)
+        model = models.compiled(name)
+        history = models.fit(model, x, y, epochs=3).history
+        found[engine] = history, model.predict(x, batch_size=models.BATCH, verbose=0)
+    # Sums in other orders, three epochs long.
+    for key, values in found["numpy"][0].items():
+        np.testing.assert_allclose(found["cupy"][0][key], values, rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(found["cupy"][1], found["numpy"][1], rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_whole_steps_are_graphs(gpu, programs, name):
+    models.fit(models.compiled(name), *models.data(name))
+    (program,) = [one for one in programs if "train_step" in one.name]
+    assert [step.name for step in program.steps if step.prepared is None] == []
+    assert program.arena > 0
+
+
+def counted(gpu, step, steps=4):
+    """What each call of a step costs, from the third one on."""
+    found = []
+    for _ in range(steps + 2):
+        with gpu.counted() as one:
+            step()
+        found.append(one[0])
+    return found[2:]
+
+
+def train_step(name):
+    """A model's training step on a batch that is on the device, as a function."""
+    x, y = models.data(name)
+    model = models.compiled(name)
+    x, y = (keras.ops.convert_to_tensor(a[: models.BATCH]) for a in (x, y))
+    step = jit(model.train_step)
+    return lambda: step((x, y))
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_budget_of_a_step(gpu, name):
+    for counts in counted(gpu, train_step(name)):
+        assert counts.graphs == 1
+        # Copies of the results to memory of their own; everything else is in the graph.
+        assert counts.launches <= 6
+        assert counts.allocations == 0
+        assert counts.to_device == counts.to_host == 0
+        assert counts.syncs == 0
+
+
+def test_an_epoch_waits_for_its_results_alone(gpu):
+    x, y = models.data("mlp")
+    model = models.compiled("mlp")
+    models.fit(model, x, y, epochs=2)
+    with gpu.counted() as found:
+        models.fit(model, x, y)
+    (counts,) = found
+    assert counts.allocations == 0
+    # The batch, in both its parts.
+    assert counts.to_device == 2 * models.STEPS
+    # The loss and the metric, once each.
+    assert counts.to_host == 2
+
+
+def test_streams_may_be_late(gpu):
+    """No step reads what is not there yet."""
+    x, y = models.data("mlp")
+    expected = models.fit(models.compiled("mlp"), x, y, epochs=3).history
+    with gpu.lazy():
+        found = models.fit(models.compiled("mlp"), x, y, epochs=3).history
+    assert found == expected
+
+
+def test_variables_that_are_assigned_between_steps(gpu):
+    x, y = models.data("mlp")
+    results = {}
+    for engine in ("cupy", "numpy"):
+        keras.set_backend(engine)
+        model = models.compiled("mlp")
+        for _ in range(2):
+            models.fit(model, x, y)
+            kernel = model.layers[0].kernel
+            held = kernel.value
+            before = np.array(held)
+            models.fit(model, x, y)
+            # A tensor never changes under its holder.
+            np.testing.assert_array_equal(np.array(held), before)
+            kernel.assign(held * 0.5)
+        results[engine] = model.predict(x, verbose=0)
+    np.testing.assert_allclose(results["cupy"], results["numpy"], rtol=1e-3, atol=1e-4)
+
+
+def test_batches_of_another_size(gpu):
+    x, y = models.data("cnn")
+    model = models.compiled("cnn")
+    models.fit(model, x[:-3], y[:-3], epochs=2)
+    keras.set_backend("numpy")
+    reference = models.compiled("cnn")
+    models.fit(reference, x[:-3], y[:-3], epochs=2)
+    weights = zip(model.get_weights(), reference.get_weights(), strict=True)
+    for found, expected in weights:
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4)
+
+
+def test_what_cannot_be_recorded_is_said_once(gpu, caplog):
+    step = jit(lambda x: keras.ops.cumsum(x * 2) + 1)
+    x = keras.ops.convert_to_tensor(np.arange(5, dtype="float32"))
+    with caplog.at_level(logging.INFO, "kbackend.cupy"):
+        for _ in range(4):
+            found = step(x)
+    np.testing.assert_allclose(np.array(found), np.cumsum(np.arange(5) * 2.0) + 1)
+    assert [r for r in caplog.messages if "not as a CUDA graph" in r] == caplog.messages
+    assert len(caplog.messages) == 1
+
+
+# ----- planted faults -----
+
+
+def test_a_host_copy_in_a_step_is_seen(gpu, monkeypatch):
+    engine = loader.get_engine("cupy")
+    step = train_step("mlp")
+
+    def peeking():
+        result = step()
+        engine.to_numpy(next(iter(result.values())).array)
+
+    with pytest.raises(AssertionError):
+        for counts in counted(gpu, peeking):
+            assert counts.to_host == 0
+
+
+def test_a_forgotten_synchronisation_is_seen(gpu, cp):
+    x = keras.ops.convert_to_tensor(np.ones(4, "float32"))
+    memory = cp.cuda.alloc_pinned_memory(16)
+    host = np.frombuffer(memory, "float32", 4)
+    host[:] = 0
+    with gpu.lazy():
+        y = x + 1
+        y.array.data.copy_to_host_async(host.ctypes.data, 16)
+        assert (host == 0).all()
+        loader.get_engine("cupy").synchronize()
+        assert (host == 2).all()
