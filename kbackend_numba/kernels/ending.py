@@ -34,6 +34,13 @@ class Ending(NamedTuple):
         """Nanoseconds for an element, roughly."""
         return self.body.cost + _NEAR * (2 + len(self.others))
 
+    @property
+    def alike(self) -> Ints:
+        """Which of the others may be the very memory of the result, where a part is written after
+        it is read."""
+        given, own = self.body.inputs, self.body.inputs[self.made]
+        return tuple([number for number, i in enumerate(self.others) if given[i] == own])
+
     def writer(self, code: Code, first: int) -> Finish:
         """What writes it.
 

@@ -153,8 +153,9 @@ def _scattered(
     key = (dtype, chosen, plan.lie, plan.covered)
     made = function(("window_scatter", *key, *plan.form, ending), _scatter(*key, plan.form, ending))
     items = plan.images if plan.lie == OVERLAPPING else plan.rows
-    # A tile is read before it is written.
-    overwrites = [(0, 0)] if chosen and plan.lie == TILES else []
+    # A tile is read before it is written, and so is what its ending takes.
+    same = [arrays[3 + k] - 1 for k in ending.alike] if ending else []
+    overwrites = [(i, 0) for i in (0, *same)] if chosen and plan.lie == TILES else []
     return native([Call(made, arrays, plan.sizes, items, plan.cost / items)], (), overwrites)
 
 

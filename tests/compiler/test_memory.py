@@ -197,6 +197,15 @@ def test_values_take_over_memory_that_is_needed_no_longer():
     assert program.naive == 3 * aligned(400)
 
 
+def test_memory_that_a_step_takes_twice_is_taken_over_too():
+    def fn(x):
+        y = lang.neg(x)
+        return (lang.exp(lang.mul(y, y)),)
+
+    program = lower(traced(fn, (100,)), get_engine("numpy"))
+    assert program.arena == aligned(400)
+
+
 def test_a_variable_is_updated_in_place():
     def fn(v, x):
         return (lang.sub(v, x),)

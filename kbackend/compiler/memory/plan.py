@@ -47,9 +47,12 @@ class _Plan:
         bases = [values[i].base for i in step.inputs]
         for i, o in step.prepared.overwrites:
             value = step.inputs[i]
+            # Wherever else the step takes the memory, it must be ready for the same.
+            again = [j for j, base in enumerate(bases) if base == bases[i]]
             if (
                 values[value].whole
-                and bases.count(bases[i]) == 1
+                and all(step.inputs[j] == value for j in again)
+                and all((j, o) in step.prepared.overwrites for j in again)
                 and self.last[bases[i]] == number
                 and values[bases[i]].layout.shape == values[value].layout.shape
             ):
