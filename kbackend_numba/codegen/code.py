@@ -291,6 +291,14 @@ class Code:
         align = ir.Constant(_I32, type.bits // 8)
         self.builder.call(self.declare(name, kind), [data, place, align, mask.ir])
 
+    def prefetch(self, address: Address, index: Value | int, dtype: str) -> None:
+        """Asks for the element number `index`, which will be read soon, and what is around it."""
+        kind = ir.FunctionType(_VOID, [_POINTER, _I32, _I32, _I32])
+        # For reading, as near as can be, data.
+        how = [ir.Constant(_I32, number) for number in (0, 3, 1)]
+        place = self.offset(address, index, dtype).ir
+        self.builder.call(self.declare("llvm.prefetch.p0", kind), [place, *how])
+
     def _masked_load(self, type: Type, place: Any, mask: Value) -> Any:
         name = f"llvm.masked.load.{_suffix(type, memory=True)}.p0"
         kind = ir.FunctionType(type.memory, [_POINTER, _I32, mask.type.ir, type.memory])

@@ -97,6 +97,11 @@ class Tile:
             for total, column in zip(row, columns, strict=True):
                 total.set(code.fma(number, column, total.value))
 
+    def prefetch(self, w: Address, w_at: Index) -> None:
+        """Asks for the vectors that a step will read at `w_at`."""
+        for j in range(self.vectors):
+            self.code.prefetch(w, self._index(w_at) + j * self.lanes, self.dtype)
+
     def load(self, y: Address, row_offsets: Sequence[Index], masks: Sequence[Value | None]) -> None:
         """Begins with what stands in an array; see `store`."""
         for row, offset in zip(self.sums, row_offsets, strict=True):

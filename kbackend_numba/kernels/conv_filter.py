@@ -34,6 +34,8 @@ Ints = tuple[int, ...]
 _POSITIONS = 256
 # Items that are enough to share among threads, and bytes that sums of their own may take.
 _ITEMS, _SUMS = 32, 2 << 20
+# Positions before they are needed, elements are asked for.
+_AHEAD = 8
 # Elements of an item that adds up sums.
 _ADDED = 4096
 
@@ -61,7 +63,9 @@ def filter_gradient(
     taps = prod(a.taps for a in axes)
     count = taps * inner
 
-    height = _height(count, width // host().lanes(itemsize))
+    reads = [np.arange(a.taps) * a.dilation for a in axes]
+    at_row = _outer([*reads, np.arange(inner)], (*source.steps[1:], 1))
+    height, joined = _height(at_row, width // host().lanes(itemsize))
     tiles = -(-count // height)
     blocks = -(-batch // images)
     sums = max(1, min(blocks, _ITEMS, _SUMS // (count * g[-1] * itemsize)))
@@ -71,18 +75,16 @@ def filter_gradient(
     tiles_share = -(-tiles // shares)
     shares = -(-tiles // tiles_share)
 
-    reads = [np.arange(a.taps) * a.dilation for a in axes]
-    at_row = np.add.outer(_outer(reads, source.steps[1:]), np.arange(inner))
     indices = [a.start + a.stride * np.arange(a.positions) for a in axes]
     indices[0] = indices[0][:rows]
-    at_position = source.offsets(np.arange(source.images), *indices)
+    at_position = source.offsets(np.arange(source.images), *indices).reshape(-1)
     sizes = (
         blocks, blocks_sum, -(-lines // rows), rows, lines, line, shares, tiles_share, tiles,
         groups, inner, columns, -(-columns // width), count, g[-1],
-        *source.sizes, *at_row.reshape(-1).tolist(), *at_position.reshape(-1).tolist(),
+        *source.sizes, *at_row.tolist(), *at_position.tolist(), *at_position[-1:].tolist() * _AHEAD,
     )  # fmt: skip
     tail = columns % width != 0
-    key = ("filter gradient", height, width, tail, dtype)
+    key = ("filter gradient", height, joined, width, tail, dtype)
     work = 2 * prod(g) * count / FLOPS
     first = 0 if sums == 1 else 4
     calls = [
@@ -102,15 +104,26 @@ def filter_gradient(
     return native(calls, scratch)
 
 
-def _height(count: int, vectors: int) -> int:
-    """Rows of a tile for so many rows of filters: most of them, and few that are done in vain.
+def _height(at_row: np.ndarray, vectors: int) -> tuple[int, bool]:
+    """Rows of a tile, and whether those of each tile lie side by side.
 
-    Every row has a general register for its offset, and these are fewer than in `tile_rows`.
+    Where they do, the tile may be as high as there are registers for sums. Else every row has a
+    general register for its offset as well, and these are few.
+
+    Args:
+        at_row: offsets of the rows of the filters.
+        vectors: in a row of a tile.
     """
-    most = min(10, 24 // vectors, tile_rows(vectors))
-    most = min(most, count)
+    most, count = tile_rows(vectors), len(at_row)
+    ends = np.flatnonzero(np.diff(at_row) != 1) + 1
+    runs = np.diff([0, *ends, count])
+    run = int(np.gcd.reduce(runs))
+    for height in range(min(run, most), max(0, most - 5), -1):
+        if run % height == 0:
+            return height, True
+    most = min(most, 10, 24 // vectors, count)
     heights = range(most, max(0, most - 3), -1)
-    return min(heights, key=lambda height: -(-count // height) * height)
+    return min(heights, key=lambda height: -(-count // height) * height), False
 
 
 def _outer(indices: list[np.ndarray], steps: Ints) -> np.ndarray:
@@ -118,7 +131,7 @@ def _outer(indices: list[np.ndarray], steps: Ints) -> np.ndarray:
     found = np.zeros((), np.int64)
     for index, step in zip(indices, steps, strict=True):
         found = np.add.outer(found, index * step)
-    return found
+    return found.reshape(-1)
 
 
 _HEADER = (
@@ -145,13 +158,14 @@ class _Gradient:
 
     Args:
         height: rows of a tile.
+        joined: whether they lie side by side.
         width: columns of a panel.
         tail: whether the last panel is not full.
         dtype: of all arrays.
     """
 
-    def __init__(self, height: int, width: int, tail: bool, dtype: str) -> None:
-        self.height, self.width = height, width
+    def __init__(self, height: int, joined: bool, width: int, tail: bool, dtype: str) -> None:
+        self.height, self.joined, self.width = height, joined, width
         self.tail, self.dtype = tail, dtype
 
     def write(self, code: Code) -> None:
@@ -222,7 +236,11 @@ class _Gradient:
     ) -> None:
         code, size = self.code, self.size
         at_row = len(_HEADER) + len(SOURCE)
-        x_at = [code.size(row + at_row) for row in rows]
+        if self.joined:
+            x = code.offset(x, code.size(rows[0] + at_row), self.dtype)
+            x_at: list[Value | int] = [*range(self.height)]
+        else:
+            x_at = [code.size(row + at_row) for row in rows]
         tile = Tile(code, self.height, self.vectors, self.dtype)
         with code.when(again):
             tile.load(y, y_at, masks)
@@ -230,6 +248,10 @@ class _Gradient:
         with code.loop(0, count) as position:
             here = code.offset(x, code.size(at_position + position), self.dtype)
             tile.step(here, x_at, 0, w, position * size["filters"], masks if self.tail else ())
+            # Positions are so far apart that the machine doesn't foresee what comes.
+            place = code.size(at_position + position + _AHEAD) + x_at[0]
+            code.prefetch(x, place, self.dtype)
+            tile.prefetch(w, (position + _AHEAD) * size["filters"])
         tile.store(y, y_at, masks)
 
 
