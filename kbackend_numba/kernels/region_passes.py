@@ -44,6 +44,7 @@ def passes(body: Body) -> list[Pass]:
     last = max(
         [levels[v] for v in whole]
         + [levels[body.operation(v).inputs[0]] for v in numbers if body.operation(v).reduces]
+        + [levels[v] for v in numbers if _is_scalar(body, v)]
     )
     dear = _dear(body, levels, whole)
     found = []

@@ -248,6 +248,12 @@ class _Long:
                 for value in evaluate(code, body, wanted, memo, load, there)
             ]
             found = dict(zip(wanted, values, strict=True))
+            # Before anything is written: LLVM may read what a mask leaves where it is chosen.
+            names = [body.operation(v).name for v in one.reductions]
+            new = [
+                reductions.only(code, name, found[position], span.mask)
+                for name, position in zip(names, inputs, strict=True)
+            ]
             whole = [
                 (found[v], out)
                 for v, out in zip(body.outputs, arrays.outputs, strict=True)
@@ -258,10 +264,7 @@ class _Long:
             if one.aside:
                 places = [(found[v], code.array(self.aside[v])) for v in one.aside]
                 span.store(code, places, room + span.at)
-            for total, value, position in zip(sums[number], one.reductions, inputs, strict=True):
-                name = body.operation(value).name
-                new = reductions.only(code, name, found[position], span.mask)
-                combine = reductions.REDUCTIONS[name].combine
-                total.set(combine(code, total.value, new))
+            for name, total, value in zip(names, sums[number], new, strict=True):
+                total.set(reductions.REDUCTIONS[name].combine(code, total.value, value))
 
         spans(code, start, stop, self.lanes, vector, self.turn)

@@ -28,6 +28,8 @@ from kbackend_numba.native import Call, native
 _GROUP, _PARTIAL = 1 << 15, 1 << 16
 # Rows, or elements of a row, that are combined before they are added to what came before them.
 _CHUNK = 128
+# Nanoseconds for an item, and for what is done of a row at once.
+_PER_ITEM, _PER_LINE = 20.0, 2.0
 # Vectors of a block of columns, at most.
 _WIDEST = 4
 # Results that are combined as one item.
@@ -82,7 +84,9 @@ def prepare(body: Body, layout: Layout) -> Prepared:
             (name, *key), lambda code: _rows(code, body, len(outer), len(across), groups.cut)
         )
     items = prod(shape[axis] for axis in outer) * groups.number
-    cost = 20.0 + prod(shape) / items * cost_of_elements(body, prod(shape))
+    lines = prod(shape[:-1]) * (-(-length // (_WIDEST * host().lanes(body.itemsize))))
+    cost = _PER_ITEM + lines / items * _PER_LINE
+    cost += prod(shape) / items * cost_of_elements(body, prod(shape))
     if groups.number == 1:
         call = Call(made, (*range(count), *inputs, *own), tuple(sizes), items, cost)
         return native((call,), (), overwrites(body))
@@ -187,6 +191,11 @@ class _Item:
                 lambda i: self.arrays.load(i, span, offsets),
             )
         ]
+        # Before anything is written: LLVM may read what a mask leaves where it is chosen.
+        new = [
+            reductions.only(code, name, value, span.mask if masked else None)
+            for name, value in zip(self.names, values, strict=False)
+        ]
         found = dict(zip(self.whole, values[len(self.inputs) :], strict=True))
         stored = [
             (found[v], out)
@@ -195,9 +204,8 @@ class _Item:
         ]
         if stored:
             span.store(code, stored, offsets[0] + span.at)
-        for name, total, value in zip(self.names, sums, values, strict=False):
-            new = reductions.only(code, name, value, span.mask if masked else None)
-            total.set(reductions.REDUCTIONS[name].combine(code, total.value, new))
+        for name, total, value in zip(self.names, sums, new, strict=True):
+            total.set(reductions.REDUCTIONS[name].combine(code, total.value, value))
 
 
 def _columns(code: Code, body: Body, outer: int, across: int, vectors: int, even: bool) -> None:

@@ -204,3 +204,23 @@ def test_nothing_is_left_to_others():
     x = np.ones((0, 3), F)
     made = region([("reduce_sum", (0,), {}, F, True)], (1,), [x], (0, 3), (0,))
     assert regions.prepare(made, made.inputs) is None
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize("shape", [(3, 40), (5, 300)])
+def test_what_is_reduced_may_be_overwritten(shape, axes, rng):
+    x, y = (rng.standard_normal(shape).astype(F) for _ in range(2))
+    nodes = [("reduce_min", (0,), {}, F, True), ("mul", (1, 1), {}, F, False)]
+    check(region(nodes, (2, 3), [x, y], shape, axes), [x, y])
+
+
+@pytest.mark.parametrize("shape", [(3, 40), (5, 300)])
+def test_numbers_of_rows_come_after_the_last_pass(shape, rng):
+    x = rng.standard_normal(shape).astype(F)
+    nodes = [
+        ("tanh", (0,), {}, F, False),
+        ("reduce_sum", (0,), {}, F, True),
+        ("reduce_max", (0,), {}, F, True),
+        ("sub", (3, 2), {}, F, True),
+    ]
+    check(region(nodes, (1, 4), [x], shape, (1,)), [x])
