@@ -24,6 +24,29 @@ _SIDE, _ENOUGH, _GROUP = 128, 16, 512
 _PACKING = 3
 
 
+class Heights(NamedTuple):
+    """How rows are made up of tiles.
+
+    Attributes:
+        tiles: how many there are.
+        rows: of each, but the first `tall` ones have one more.
+        tall: see `rows`.
+    """
+
+    tiles: int
+    rows: int
+    tall: int
+
+
+def heights(count: int, vectors: int) -> Heights:
+    """How `count` rows, at least one, are made up of tiles that are so many vectors wide."""
+    # As many as fit into the registers, beside a row of vectors and a number.
+    most = max(1, min(_MOST_ROWS, (host().registers - 2 - vectors) // vectors))
+    tiles = _ceil(count, most)
+    rows = count // tiles
+    return Heights(tiles, rows, count - rows * tiles)
+
+
 class Plan(NamedTuple):
     """How a product is cut.
 
@@ -72,12 +95,11 @@ def plan(
     lanes = host().lanes(itemsize)
     width = width or panel_width(n, itemsize)
     vectors = width // lanes
-    tiles = _ceil(m, _most_rows(vectors))
+    tiles, rows, tall = heights(m, vectors)
     panels = _ceil(n, width)
     k_group = _group(m, n, k, matrices)
     groups = max(1, _ceil(k, k_group))
     k_block = _even(k_group, _FIRST_CACHE // (width * itemsize))
-    rows = m // tiles
     across, down = _split(
         panels, tiles, matrices * groups, 2 * rows * width * k_group, width, rows, packing
     )
@@ -88,7 +110,7 @@ def plan(
         tiles_item = max(1, min(tiles_item, most // rows))
     items = matrices * groups * _ceil(panels, panels_item) * _ceil(tiles, tiles_item)
     return Plan(
-        vectors, width, rows, m - rows * tiles, tiles, tiles_item, panels, panels_item, groups,
+        vectors, width, rows, tall, tiles, tiles_item, panels, panels_item, groups,
         k_group, k_block, items,
     )  # fmt: skip
 
@@ -100,11 +122,6 @@ def panel_width(n: int, itemsize: int) -> int:
     if count in (1, 3, 5):
         return count * lanes
     return lanes * (3 if count % 3 == 0 and count % 2 else 2)
-
-
-def _most_rows(vectors: int) -> int:
-    """How many rows fit into the registers, beside a row of vectors and a number."""
-    return max(1, min(_MOST_ROWS, (host().registers - 2 - vectors) // vectors))
 
 
 def _group(m: int, n: int, k: int, matrices: int) -> int:
