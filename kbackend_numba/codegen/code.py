@@ -303,7 +303,13 @@ class Code:
         name = f"llvm.masked.load.{_suffix(type, memory=True)}.p0"
         kind = ir.FunctionType(type.memory, [_POINTER, _I32, mask.type.ir, type.memory])
         align, zero = ir.Constant(_I32, type.bits // 8), ir.Constant(type.memory, None)
-        return self.builder.call(self.declare(name, kind), [place, align, mask.ir, zero])
+        build = self.builder
+        found = build.call(self.declare(name, kind), [place, align, mask.ir, zero])
+        # Frozen, or LLVM joins it with a choice by the same mask and reads where that stands, which
+        # may be behind what is written meanwhile.
+        frozen = ir.Instruction(build.block, type.memory, "freeze", [found])
+        build._insert(frozen)
+        return frozen
 
     def gather(
         self,

@@ -248,7 +248,6 @@ class _Long:
                 for value in evaluate(code, body, wanted, memo, load, there)
             ]
             found = dict(zip(wanted, values, strict=True))
-            # Before anything is written: LLVM may read what a mask leaves where it is chosen.
             names = [body.operation(v).name for v in one.reductions]
             new = [
                 reductions.only(code, name, found[position], span.mask)

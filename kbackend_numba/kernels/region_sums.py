@@ -191,7 +191,6 @@ class _Item:
                 lambda i: self.arrays.load(i, span, offsets),
             )
         ]
-        # Before anything is written: LLVM may read what a mask leaves where it is chosen.
         new = [
             reductions.only(code, name, value, span.mask if masked else None)
             for name, value in zip(self.names, values, strict=False)
