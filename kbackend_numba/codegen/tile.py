@@ -131,3 +131,40 @@ class Tile:
 
     def _index(self, value: Index) -> Value:
         return value if isinstance(value, Value) else self.code.number(value)
+
+
+class LaneTile(Tile):
+    """A tile whose rows read a number of their own for each lane: what stays apart by channels.
+
+    Args:
+        code: where to write.
+        rows: how many rows.
+        vectors: how many vectors are side by side.
+        dtype: of the numbers.
+        masks: for each vector which lanes to read; `None` for all.
+    """
+
+    def __init__(
+        self, code: Code, rows: int, vectors: int, dtype: str, masks: Sequence[Value | None]
+    ) -> None:
+        super().__init__(code, rows, vectors, dtype)
+        self.masks = masks
+
+    def step(
+        self,
+        x: Address,
+        row_offsets: Sequence[Index],
+        x_at: Index,
+        w: Address,
+        w_at: Index,
+        masks: Sequence[Value | None] = (),
+    ) -> None:
+        """Adds the products of one step; see `Tile.step`."""
+        code = self.code
+        here, there = code.offset(w, w_at, self.dtype), code.offset(x, x_at, self.dtype)
+        for j, mask in enumerate(self.masks):
+            at = j * self.lanes
+            column = code.load(here, at, self.dtype, self.lanes, masks[j] if masks else None)
+            for row, offset in zip(self.sums, row_offsets, strict=True):
+                numbers = code.load(there, self._index(offset) + at, self.dtype, self.lanes, mask)
+                row[j].set(code.fma(numbers, column, row[j].value))

@@ -36,6 +36,11 @@ def _declined(inputs: Specs, outputs: Specs) -> bool:
     return specs[0].dtype not in _DTYPES or not all(s.size for s in specs)
 
 
+def _apart(inner: int, filters: int, groups: int) -> bool:
+    """Whether each channel has one filter of its own."""
+    return inner == 1 and groups == filters > 1
+
+
 def _tile(x: Spec, y: Spec, window: Ints, strides: Ints, dilation: Ints, groups: int) -> int:
     """See `winograd_tile`; 0 where the method doesn't apply."""
     lanes = host().lanes()
@@ -62,6 +67,9 @@ def prepare_conv(
     *window, inner, filters = w.shape
     axes = axes_of(x.shape[1:-1], y.shape[1:-1], tuple(window), strides, padding, dilation)
     every = Pass(three(axes), tuple(range(prod(window))), (0, 0, 0), (1, 1, 1))
+    if _apart(inner, filters, groups):
+        alone = Filters(1, 1, filters, filters, 1, 0, filters)
+        return correlation(_spread(x.shape), _spread(y.shape), x.dtype, [every], alone, True)
     each = filters // groups
     how = Filters(groups, inner, each, filters, 1, each, inner * filters)
     m = _tile(x, y, tuple(window), strides, dilation, groups)
@@ -87,8 +95,10 @@ def prepare_conv_input_grad(
     if _declined(inputs, outputs):
         return None
     *window, inner, filters = w.shape
-    each = filters // groups
+    each, apart = filters // groups, _apart(inner, filters, groups)
     how = Filters(groups, each, inner, 1, filters, each, inner * filters)
+    if apart:
+        how = Filters(1, 1, filters, filters, 1, 0, filters)
     m = _tile(g, x, tuple(window), strides, dilation, groups)
     if m:
         low = tuple([2 - pair[0] for pair in padding])
@@ -105,7 +115,7 @@ def prepare_conv_input_grad(
                 three(strides, 1),
             )
         )
-    return correlation(_spread(g.shape), _spread(x.shape), g.dtype, passes, how)
+    return correlation(_spread(g.shape), _spread(x.shape), g.dtype, passes, how, apart)
 
 
 @packed
@@ -128,7 +138,10 @@ def prepare_conv_filter_grad(
         low = tuple([pair[0] for pair in padding])
         return winograd_filter.filter_gradient(_spread(x.shape), _spread(g.shape), low, m)
     axes = axes_of(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
-    return filter_gradient(_spread(x.shape), _spread(g.shape), x.dtype, three(axes), groups)
+    apart = _apart(x.shape[-1] // groups, g.shape[-1], groups)
+    return filter_gradient(
+        _spread(x.shape), _spread(g.shape), x.dtype, three(axes), 1 if apart else groups, apart
+    )
 
 
 def _number(tap: Ints, window: Ints) -> int:

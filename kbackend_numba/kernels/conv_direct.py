@@ -23,7 +23,7 @@ from kbackend_numba import threads
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
 from kbackend_numba.codegen.target import host
-from kbackend_numba.codegen.tile import Tile
+from kbackend_numba.codegen.tile import LaneTile, Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
 from kbackend_numba.kernels.conv_source import Source, source_of, write_source
@@ -74,6 +74,7 @@ def correlation(
     dtype: str,
     passes: Sequence[Pass],
     filters: Filters,
+    apart: bool = False,
     bias: bool = False,
 ) -> Native:
     """The kernel `y, x, w` or `y, x, w, bias`.
@@ -84,6 +85,7 @@ def correlation(
         dtype: of all arrays.
         passes: which give all of the result.
         filters: how they lie in memory.
+        apart: whether each channel has a filter of its own, and nothing is summed over channels.
         bias: whether a vector is added to each position.
     """
     # Passes of no taps write zeros; what they would read does not matter.
@@ -100,7 +102,8 @@ def correlation(
     operations = 2 * y[0] * y[-1] * filters.rows
     operations *= sum(len(p.taps) * prod(a.positions for a in p.axes) for p in passes)
     items = -(-x[0] // images) * blocks
-    key = ("correlation", width, bias, dtype)
+    tail = apart and filters.columns % width != 0
+    key = ("correlation", width, apart, tail, bias, dtype)
     call = Call(
         function(key, _Correlation(*key[1:]).write),
         places,
@@ -209,12 +212,15 @@ class _Correlation:
 
     Args:
         width: columns of a panel.
+        apart: whether channels are not summed up.
+        tail: whether that is so, and the last panel is not full.
         bias: whether there is one.
         dtype: of all arrays.
     """
 
-    def __init__(self, width: int, bias: bool, dtype: str) -> None:
-        self.width, self.bias, self.dtype = width, bias, dtype
+    def __init__(self, width: int, apart: bool, tail: bool, bias: bool, dtype: str) -> None:
+        self.width, self.apart, self.tail = width, apart, tail
+        self.bias, self.dtype = bias, dtype
 
     def write(self, code: Code) -> None:
         """Writes it."""
@@ -244,8 +250,9 @@ class _Correlation:
         with code.loop(0, size["groups"]) as group, code.loop(0, size["panels"]) as panel:
             place = (group * size["panels"] + panel) * panel_step + record["weights"]
             w = code.offset(self.w, place, self.dtype)
-            x = code.offset(source, group * size["channels"], self.dtype)
             column = panel * self.width
+            channel = column if self.apart else group * size["channels"]
+            x = code.offset(source, channel, self.dtype)
             y = code.offset(into, group * size["columns"] + column, self.dtype)
             left = size["columns"] - column
             masks = [code.first(left - j * self.lanes, self.lanes) for j in range(self.vectors)]
@@ -254,10 +261,17 @@ class _Correlation:
             with code.loop(0, count, rows) as first:
                 places = [code.minimum(first + i, count - 1) for i in range(rows)]
                 x_at = [code.size(record["at_x"] + place) for place in places]
-                tile = Tile(code, rows, self.vectors, self.dtype)
+                tile = self._tile(rows, masks)
                 self._sum(tile, record, x, x_at, w)
                 y_at = [code.size(record["at_y"] + place) for place in places]
                 tile.store(y, y_at, masks, last)
+
+    def _tile(self, rows: int, masks: list[Value]) -> Tile:
+        """Sums that begin as zeros."""
+        if not self.apart:
+            return Tile(self.code, rows, self.vectors, self.dtype)
+        read = masks if self.tail else [None] * self.vectors
+        return LaneTile(self.code, rows, self.vectors, self.dtype, read)
 
     def _bias(self, place: Value, masks: list[Value]) -> Callable[[Value, int, int], Value] | None:
         """What adds the bias to a vector of sums."""

@@ -19,7 +19,7 @@ from kbackend_numba import threads
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
 from kbackend_numba.codegen.target import host
-from kbackend_numba.codegen.tile import Tile
+from kbackend_numba.codegen.tile import LaneTile, Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
@@ -41,7 +41,7 @@ _ADDED = 4096
 
 
 def filter_gradient(
-    x: Ints, g: Ints, dtype: str, axes: tuple[Axis, Axis, Axis], groups: int
+    x: Ints, g: Ints, dtype: str, axes: tuple[Axis, Axis, Axis], groups: int, apart: bool = False
 ) -> Native:
     """The kernel `filters, x, g`.
 
@@ -51,8 +51,9 @@ def filter_gradient(
         dtype: of all arrays.
         axes: how its positions read x.
         groups: how many.
+        apart: whether each channel has a filter of its own; then there are no groups besides.
     """
-    batch, columns, inner = x[0], g[-1] // groups, x[-1] // groups
+    batch, columns, inner = x[0], g[-1] // groups, 1 if apart else x[-1] // groups
     itemsize = np.dtype(dtype).itemsize
     width = panel_width(columns, dtype)
     lines = axes[0].positions
@@ -84,7 +85,7 @@ def filter_gradient(
         *source.sizes, *at_row.tolist(), *at_position.tolist(), *at_position[-1:].tolist() * _AHEAD,
     )  # fmt: skip
     tail = columns % width != 0
-    key = ("filter gradient", height, joined, width, tail, dtype)
+    key = ("filter gradient", height, joined, apart, width, tail, dtype)
     work = 2 * prod(g) * count / FLOPS
     first = 0 if sums == 1 else 4
     calls = [
@@ -159,14 +160,17 @@ class _Gradient:
     Args:
         height: rows of a tile.
         joined: whether they lie side by side.
+        apart: whether channels are not summed up.
         width: columns of a panel.
         tail: whether the last panel is not full.
         dtype: of all arrays.
     """
 
-    def __init__(self, height: int, joined: bool, width: int, tail: bool, dtype: str) -> None:
-        self.height, self.joined, self.width = height, joined, width
-        self.tail, self.dtype = tail, dtype
+    def __init__(
+        self, height: int, joined: bool, apart: bool, width: int, tail: bool, dtype: str
+    ) -> None:
+        self.height, self.joined, self.apart = height, joined, apart
+        self.width, self.tail, self.dtype = width, tail, dtype
 
     def write(self, code: Code) -> None:
         """Writes it."""
@@ -211,7 +215,7 @@ class _Gradient:
             column = panel * self.width
             left = size["columns"] - column
             column = group * size["columns"] + column
-            x = code.offset(source, group * size["inner"], self.dtype)
+            x = code.offset(source, column if self.apart else group * size["inner"], self.dtype)
             w = code.offset(g, column, self.dtype)
             y = code.offset(out, column, self.dtype)
             masks: list[Value | None] = [None] * self.vectors
@@ -241,7 +245,10 @@ class _Gradient:
             x_at: list[Value | int] = [*range(self.height)]
         else:
             x_at = [code.size(row + at_row) for row in rows]
-        tile = Tile(code, self.height, self.vectors, self.dtype)
+        if self.apart:
+            tile: Tile = LaneTile(code, self.height, self.vectors, self.dtype, masks)
+        else:
+            tile = Tile(code, self.height, self.vectors, self.dtype)
         with code.when(again):
             tile.load(y, y_at, masks)
         at_position = size["count"] + at_row
