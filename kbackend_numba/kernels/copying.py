@@ -200,13 +200,24 @@ def _transpose(word: str, rest: int) -> Callable[[Code], None]:
 # ----- for other kernels -----
 
 
-def packed(prepare: Prepare) -> Prepare:
-    """`prepare` for contiguous inputs as one that copies the others into scratch memory first."""
+def _strided(spec: Spec) -> bool:
+    return not spec.contiguous
+
+
+def packed(prepare: Prepare, which: Callable[[Spec], bool] = _strided) -> Prepare:
+    """A way to prepare kernels that have some inputs copied into contiguous scratch memory first.
+
+    Args:
+        prepare: a way that likes these inputs to be contiguous.
+        which: which inputs are copied; by default all that are not contiguous.
+    """
 
     @wraps(prepare)
     def wrapped(inputs: Specs, outputs: Specs, **params: Any) -> Prepared | None:
-        strided = [i for i, spec in enumerate(inputs) if not spec.contiguous]
-        dense = tuple([spec._replace(strides=None) for spec in inputs])
+        strided = [i for i, spec in enumerate(inputs) if which(spec)]
+        dense = tuple(
+            [s._replace(strides=None) if i in strided else s for i, s in enumerate(inputs)]
+        )
         made = prepare(dense, outputs, **params)
         if not strided or not isinstance(made, Native):
             return made

@@ -9,7 +9,7 @@ from typing import Any
 from kbackend.engine.program import REDUCTIONS, Node, Prepared, Region, Spec
 from kbackend_numba.codegen.elementwise import OPERATIONS
 from kbackend_numba.kernels import region_elements, region_rows, region_sums
-from kbackend_numba.kernels.copying import copy
+from kbackend_numba.kernels.copying import copy, packed
 from kbackend_numba.kernels.region_arrays import Layout, layout
 from kbackend_numba.kernels.region_body import Body, body_of
 from kbackend_numba.native import Prepare, native
@@ -89,9 +89,20 @@ def _copy(inputs: Specs, outputs: Specs) -> Prepared | None:
     return None if call is None else native((call,))
 
 
+def _turned(spec: Spec) -> bool:
+    """Whether to read an array along its last dimension would leave the nearest cache before the
+    neighbours of what is read are needed."""
+    if spec.strides is None or abs(spec.strides[-1]) < 2 or spec.shape[-1] < _TURN:
+        return False
+    return any(step == 1 and size > 1 for size, step in zip(spec.shape, spec.strides, strict=True))
+
+
+# Elements of a row from which on a transposed array is copied first.
+_TURN = 256
+
 PREPARE: dict[str, Prepare] = {
-    "region": _region,
     "copy": _copy,
-    **{name: _single(name) for name in OPERATIONS},
-    **{name: _reduction(name) for name in REDUCTIONS},
+    "region": packed(_region, _turned),
+    **{name: packed(_single(name), _turned) for name in OPERATIONS},
+    **{name: packed(_reduction(name), _turned) for name in REDUCTIONS},
 }

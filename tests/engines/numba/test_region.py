@@ -9,6 +9,7 @@ from kbackend_numba import table
 from kbackend_numba.kernels import region as regions
 from kbackend_numba.native import Native
 from kbackend_numpy.engine import NumpyEngine
+from tests.engines.numba.harness import check as check_step
 from tests.engines.numba.harness import item_by_item
 from tests.engines.numpy_prepared.harness import garbage, spec
 
@@ -120,3 +121,13 @@ def test_what_cannot_be_compiled_is_declined(rng):
     x = rng.standard_normal(4).astype("complex64")
     made = region([("add", (0, 0), {}, "complex64")], (1,), [x])
     assert regions.prepare(made, made.inputs) is None
+
+
+def test_long_transposed_inputs_are_copied_first(rng):
+    x, y = floats(rng, (300, 70)).T, floats(rng, (70, 300))
+    ready = table.prepare("add", (spec(x), spec(y)), (spec(y),), {})
+    assert len(ready.calls) == 2
+    assert ready.overwrites == ((1, 0),)
+    check_step("add", [x, y])
+    check_step("add", [y[:, ::-1], x[::2, :1]])
+    check_step("reduce_max", [x], {"axes": (1,), "keepdims": False})
