@@ -129,5 +129,5 @@ def test_long_transposed_inputs_are_copied_first(rng):
     assert len(ready.calls) == 2
     assert ready.overwrites == ((1, 0),)
     check_step("add", [x, y])
-    check_step("add", [y[:, ::-1], x[::2, :1]])
+    check_step("add", [y[:, ::-1], x[:, :1]])
     check_step("reduce_max", [x], {"axes": (1,), "keepdims": False})
