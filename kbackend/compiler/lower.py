@@ -99,19 +99,19 @@ def _lower_finished(
     draft: Draft, eqn: Eqn, op: Finished, numbers: dict[Var, int], inputs: list[int]
 ) -> None:
     """Appends a product with its epilogue: one step, or two where the engine declines."""
-    (out,) = eqn.outputs
-    made = draft.new(out.aval)
+    made = tuple([draft.new(var.aval) for var in eqn.outputs])
     params = op.params
-    prepared = draft.prepared("epilogue", inputs, (made,), params)
+    prepared = draft.prepared("epilogue", inputs, made, params)
     if prepared is not None:
         source = str(eqn.source)
-        draft.steps.append(Step("epilogue", tuple(inputs), (made,), params, source, prepared))
-        numbers[out] = made
+        draft.steps.append(Step("epilogue", tuple(inputs), made, params, source, prepared))
+        numbers.update(zip(eqn.outputs, made, strict=True))
         return
     inside = dict(zip(op.graph.inputs, inputs, strict=True))
     for inner in op.graph.eqns:
         _lower(draft, inner, inside, [inside[atom] for atom in inner.inputs])  # type: ignore[index]
-    numbers[out] = inside[op.graph.outputs[0]]  # type: ignore[index]
+    found = [inside[atom] for atom in op.graph.outputs]  # type: ignore[index]
+    numbers.update(zip(eqn.outputs, found, strict=True))
 
 
 # Equations with graphs inside become steps with programs inside.

@@ -82,10 +82,10 @@ class Step:
     """One call of a kernel.
 
     The step "epilogue" is a kernel that ends with a region. Its parameters are `op` and `params` of
-    the kernel, the `region`, whose only output is the step's, and the `place` of the kernel's
-    result among the region's inputs. The step's inputs are the kernel's, then the region's other
-    ones in their order. These have the shape of the result, or that of its last dimensions (behind
-    dimensions of 1, or none), or one element.
+    the kernel, the `region`, and the `place` of the kernel's first result among the region's
+    inputs. The step's outputs are the region's only one, then the kernel's others; its inputs are
+    the kernel's, then the region's other ones in their order. These have the shape of the result,
+    or that of its last dimensions (behind dimensions of 1, or none), or one element.
 
     Attributes:
         name: key in the engine's table of primitives or composites, or one of the structured steps

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.finish import Part
 from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.value import Address, Type, Value
 
@@ -49,6 +50,11 @@ class Block:
             None if width.even else code.first(columns - at - i * self.lanes, self.lanes)
             for i in range(width.vectors)
         ]
+
+    def parts(self, row: Value) -> list[Part]:
+        """The vectors of the block in a row that begins at element `row` of an array."""
+        columns = [self.at + i * self.lanes for i in range(len(self.masks))]
+        return [Part(row + at, at, mask) for at, mask in zip(columns, self.masks, strict=True)]
 
     def load(self, address: Address, row: Value) -> list[Value]:
         """The block in a row that begins at element `row` of an array."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from kbackend.engine.program import Ints, Prepared, Spec
+from kbackend.engine.program import Ints, Prepared, Region, Spec
 from kbackend_numba.kernels import normalization_columns as by_columns
+from kbackend_numba.kernels import normalization_columns_grad as columns_grad
 from kbackend_numba.kernels import normalization_rows as by_rows
 from kbackend_numba.kernels.copying import packed
-from kbackend_numba.kernels.normalization_columns import Matrices
+from kbackend_numba.kernels.ending import ending_of
+from kbackend_numba.kernels.normalization_columns import Ended
+from kbackend_numba.kernels.normalization_groups import Matrices
 from kbackend_numba.kernels.normalization_rows import Wanted
 from kbackend_numba.kernels.rows import Matrix
 from kbackend_numba.native import Prepare
@@ -70,7 +74,7 @@ def _standardize(
         return None
     if isinstance(layout.form, Matrix):
         return by_rows.standardize(layout.form, epsilon, scaled, centred)
-    return by_columns.standardize(layout.form, epsilon, scaled, centred)
+    return by_columns.standardize(layout.form, epsilon, scaled, centred, 3 + len(inputs))
 
 
 @packed
@@ -85,19 +89,23 @@ def _standardize_grad(
     wanted = Wanted(needs_x, scale_over is not None, offset_over is not None)
     if isinstance(layout.form, Matrix):
         return by_rows.standardize_grad(layout.form, epsilon, bool(scale), wanted)
-    return by_columns.standardize_grad(layout.form, epsilon, bool(scale), wanted)
+    return columns_grad.standardize_grad(layout.form, epsilon, bool(scale), wanted)
+
+
+def _channels(inputs: Specs) -> _Layout | None:
+    """The layout for statistics that are given, one for each column."""
+    axes = tuple([i for i, d in enumerate(inputs[1].shape) if d == 1])
+    return _layout(inputs[0], axes, inputs[1:])
 
 
 @packed
 def _batch_normalization(
     inputs: Specs, outputs: Specs, epsilon: float, scaled: bool, centred: bool
 ) -> Prepared | None:
-    x, mean, *_ = inputs
-    axes = tuple([i for i, d in enumerate(mean.shape) if d == 1])
-    layout = _layout(x, axes, inputs[1:])
+    layout = _channels(inputs)
     if layout is None or isinstance(layout.form, Matrix) or layout.form.number > 1:
         return None
-    return by_columns.batch_normalization(layout.form, epsilon, scaled, centred)
+    return by_columns.batch_normalization(layout.form, epsilon, scaled, centred, 1 + len(inputs))
 
 
 @packed
@@ -122,10 +130,58 @@ def _rms_grad(
     return by_rows.rms_grad(layout.form, bool(scale), wanted)
 
 
+# ----- with endings -----
+
+
+def _ended(
+    inputs: Specs, own: int, outputs: Specs, columns: int, region: Region, place: int
+) -> Ended | None:
+    """The ending of a kernel that has `own` inputs itself."""
+    ending = ending_of(region, place, inputs[own:], outputs[0], columns)
+    if ending is None or outputs[0].dtype != inputs[0].dtype:
+        return None
+    first = len(outputs) + own
+    return Ended(ending, tuple([first + i - (i > place) for i in ending.others]))
+
+
+@packed
+def _standardize_ended(
+    inputs: Specs, outputs: Specs, *, params: Mapping[str, Any], region: Region, place: int
+) -> Prepared | None:
+    own = 1 + params["scaled"] + params["centred"]
+    layout = _layout(inputs[0], params["axes"], inputs[1:own])
+    if layout is None or isinstance(layout.form, Matrix):
+        return None
+    ended = _ended(inputs, own, outputs, layout.form.columns, region, place)
+    if ended is None:
+        return None
+    how = params["epsilon"], params["scaled"], params["centred"]
+    return by_columns.standardize(layout.form, *how, 3 + len(inputs), ended)
+
+
+@packed
+def _batch_normalization_ended(
+    inputs: Specs, outputs: Specs, *, params: Mapping[str, Any], region: Region, place: int
+) -> Prepared | None:
+    own = 3 + params["scaled"] + params["centred"]
+    layout = _channels(inputs[:own])
+    if layout is None or isinstance(layout.form, Matrix) or layout.form.number > 1:
+        return None
+    ended = _ended(inputs, own, outputs, layout.form.columns, region, place)
+    if ended is None:
+        return None
+    how = params["epsilon"], params["scaled"], params["centred"]
+    return by_columns.batch_normalization(layout.form, *how, 1 + len(inputs), ended)
+
+
 PREPARE: dict[str, Prepare] = {
     "standardize": _standardize,
     "standardize_grad": _standardize_grad,
     "batch_normalization": _batch_normalization,
     "rms_normalization": _rms,
     "rms_normalization_grad": _rms_grad,
+}
+EPILOGUES: dict[str, Prepare] = {
+    "standardize": _standardize_ended,
+    "batch_normalization": _batch_normalization_ended,
 }

@@ -9,6 +9,7 @@ from kbackend.compiler.pipeline import compile_graph, optimize
 from kbackend.core import lang
 from kbackend.engine.interpreter import region_function
 from kbackend.engine.program import Prepared
+from kbackend.ops.nn.normalizing import standardize_c
 from kbackend_numpy.engine import NumpyEngine
 
 from .support import assert_equivalent, traced, values
@@ -140,3 +141,57 @@ def test_programs(columns):
 def test_other_engines_never_see_it():
     graph = traced(lambda x, w, b: lang.add(product(x, w), b), (2, 3), (3, 4), (4,))
     assert [eqn.op.name for eqn in optimize(graph, NumpyEngine()).eqns] == ["dot", "add"]
+
+
+# ----- several results -----
+
+
+def statistics(x, scale):
+    """What `standardize` gives of a matrix's columns."""
+    return standardize_c(
+        x, lang.reshape(scale, (1, 4)), axes=(0,), epsilon=0.1, scaled=True, centred=False
+    )
+
+
+def joined(fn, *shapes):
+    """Names of the equations, where `standardize` may end with regions."""
+    graph = traced(fn, *shapes)
+    found = epilogue(graph, lambda eqn: eqn.op.name == "standardize", everything)
+    assert_equivalent(graph, found)
+    return [eqn.op.name for eqn in found.eqns]
+
+
+def test_other_results_are_handed_through():
+    def fn(x, scale):
+        y, mean, variance = statistics(x, scale)
+        return lang.exp(y), mean, lang.neg(variance)
+
+    assert joined(fn, (3, 4), (4,)) == ["reshape", "epilogue", "neg"]
+
+
+def test_what_takes_other_results_comes_behind():
+    def fn(x, scale, w):
+        y, mean, _ = statistics(x, scale)
+        moved = lang.exp(lang.neg(mean))
+        return moved, lang.tanh(lang.add(y, lang.mul(w, w)))
+
+    names = ["reshape", "mul", "epilogue", "neg", "exp"]
+    assert joined(fn, (3, 4), (4,), (3, 4)) == names
+
+
+def test_an_end_that_needs_other_results_stays_apart():
+    def fn(x, scale):
+        y, mean, variance = statistics(x, scale)
+        return lang.mul(y, lang.exp(mean)), variance
+
+    assert joined(fn, (3, 4), (4,)) == ["reshape", "standardize", "exp", "mul"]
+
+
+def test_one_behind_the_other():
+    def fn(x, scale):
+        y, mean, _ = statistics(x, scale)
+        z, second, _ = statistics(lang.add(lang.exp(x), mean), scale)
+        return lang.add(lang.neg(y), x), lang.add(lang.neg(z), x), second
+
+    found = joined(fn, (3, 4), (4,))
+    assert found.count("epilogue") == 2 and "neg" not in found

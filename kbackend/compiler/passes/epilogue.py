@@ -24,8 +24,9 @@ class Finished:
     """The op of a product with its epilogue.
 
     Attributes:
-        graph: two equations, the product and the region that takes its result. Its inputs are the
-            product's, then the others of the region in their order.
+        graph: two equations, the product and the region that takes its result, or the first of
+            them. Its inputs are the product's, then the others of the region in their order; its
+            outputs are the region's, then the product's other ones.
     """
 
     graph: Graph
@@ -68,17 +69,39 @@ def epilogue(graph: Graph, able: Callable[[Eqn], bool], fusible: Callable[[Eqn],
         users.setdefault(atom, []).append(len(graph.eqns))
     gone: set[int] = set()
     ends: dict[int, Eqn] = {}
+    # Where an equation comes, if not at its number: behind another one.
+    order: dict[int, tuple[int, ...]] = {i: (i,) for i in range(len(graph.eqns))}
     for i, eqn in enumerate(graph.eqns):
-        if i in gone or not able(eqn) or len(eqn.outputs) != 1:
+        if i in gone or not able(eqn):
             continue
         chain = _chain(graph, users, eqn.outputs[0], fusible, gone)
-        if chain:
-            gone.update((i, *chain))
-            ends[chain[-1]] = _finished(eqn, [graph.eqns[j] for j in chain])
+        if not chain:
+            continue
+        # What takes the other results has to wait for the end.
+        late = _dependents(graph, users, eqn.outputs[1:], chain[-1])
+        if not late.isdisjoint((*gone, *chain)):
+            continue
+        order.update({j: (*order[chain[-1]], j) for j in late})
+        gone.update((i, *chain))
+        ends[chain[-1]] = _finished(eqn, [graph.eqns[j] for j in chain])
     if not ends:
         return graph
-    eqns = [ends.get(i, eqn) for i, eqn in enumerate(graph.eqns) if i in ends or i not in gone]
-    return graph.replace(eqns)
+    kept = sorted((i for i in order if i in ends or i not in gone), key=order.__getitem__)
+    return graph.replace([ends.get(i, graph.eqns[i]) for i in kept])
+
+
+def _dependents(
+    graph: Graph, users: Mapping[Atom, list[int]], atoms: Sequence[Var], end: int
+) -> set[int]:
+    """Numbers of the equations up to `end` that need any of `atoms`."""
+    found: set[int] = set()
+    stack = list(atoms)
+    while stack:
+        for i in users.get(stack.pop(), ()):
+            if i <= end and i not in found:
+                found.add(i)
+                stack += graph.eqns[i].outputs
+    return found
 
 
 def _chain(
@@ -122,13 +145,13 @@ def _finished(product: Eqn, members: Sequence[Eqn]) -> Eqn:
     inside = [Var(atom.aval) for atom in outside]
     count = len(product.inputs)
     others = iter(inside[count:])
-    made = Var(result.aval)
+    made, *rest = [Var(var.aval) for var in product.outputs]
     inner = [
-        product._replace(inputs=tuple(inside[:count]), outputs=(made,)),
+        product._replace(inputs=tuple(inside[:count]), outputs=(made, *rest)),
         region._replace(
             inputs=tuple([made if atom is result else next(others) for atom in region.inputs]),
             outputs=(Var(last.aval),),
         ),
     ]
-    graph = Graph(tuple(inside), tuple(inner), inner[1].outputs, "epilogue")
-    return Eqn(Finished(graph), outside, (last,), {}, product.source)
+    graph = Graph(tuple(inside), tuple(inner), (*inner[1].outputs, *rest), "epilogue")
+    return Eqn(Finished(graph), outside, (last, *product.outputs[1:]), {}, product.source)

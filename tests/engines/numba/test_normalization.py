@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from kbackend.engine.program import Node, Region, Spec
+from kbackend_numba import table
 from kbackend_numpy.kernels.normalization import COMPOSITES
 from tests.engines.numba import harness
 
@@ -142,3 +144,40 @@ def test_layouts_that_are_declined(rng):
         forward, params, _, _ = standardize(rng, shape, axes, row, True, True)
         outputs = harness.reference("standardize", forward, params)
         assert harness.prepared("standardize", forward, outputs, params) is None
+
+
+# ----- endings -----
+
+
+def residual(shape):
+    """tanh(y + x) * row"""
+    whole, row = Spec(shape, "float32"), Spec(shape[-1:], "float32")
+    names = [("add", (1, 0)), ("tanh", (3,)), ("mul", (4, 2))]
+    nodes = tuple(Node(name, places, {}, whole) for name, places in names)
+    return Region((whole, whole, row), nodes, (5,), shape)
+
+
+@pytest.mark.parametrize("name", ["standardize", "batch_normalization"])
+@pytest.mark.parametrize(("shape", "axes", "row"), LAYOUTS[8:13])
+def test_an_ending(shape, axes, row, name, rng):
+    x, last = draw(rng, shape), draw(rng, shape[-1:])
+    affine = [draw(rng, row) for _ in range(2)]
+    params = {"epsilon": 1e-3, "scaled": True, "centred": True}
+    if name == "standardize":
+        given, params["axes"] = [x, *affine], axes
+    else:
+        given = [x, draw(rng, row), np.abs(draw(rng, row)), *affine]
+    y, *rest = harness.reference(name, given, params)
+    wanted = [np.tanh(y + x) * last, *rest]
+    inputs = [*given, x, last]
+    ready = table.prepare(
+        "epilogue", tuple(map(harness.spec, inputs)), tuple(map(harness.spec, wanted)),
+        {"op": name, "params": params, "region": residual(shape), "place": 1},
+    )  # fmt: skip
+    made, pieces = ([np.full_like(a, np.nan) for a in wanted] for _ in range(2))
+    ready.run(*made, *inputs, *map(harness.garbage, ready.scratch))
+    harness.item_by_item(ready, [*pieces, *inputs, *map(harness.garbage, ready.scratch)])
+    for found, piece, want in zip(made, pieces, wanted, strict=True):
+        np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(piece, found)
+    assert (0, 0) in ready.overwrites and (len(given), 0) in ready.overwrites
