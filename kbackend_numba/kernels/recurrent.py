@@ -22,7 +22,7 @@ from kbackend_numba.kernels import recurrent_back, recurrent_forward, recurrent_
 from kbackend_numba.kernels.copying import copy
 from kbackend_numba.kernels.recurrent_cell import GRU, LSTM, SIMPLE, Cell
 from kbackend_numba.kernels.recurrent_pack import write_back_panels, write_forward_panels
-from kbackend_numba.kernels.recurrent_rows import VECTORS, heights
+from kbackend_numba.kernels.recurrent_rows import VECTORS, cut
 from kbackend_numba.native import Call, Prepare, native
 
 Ints = tuple[int, ...]
@@ -135,7 +135,7 @@ class _Sizes:
         self.width = cell.span * lanes
         self.groups = -(-self.units // self.width)
         self.tail = self.units % self.width != 0
-        self.tiles, self.high = heights(host()).cut(self.batch)
+        self.tiles, self.main, self.high = cut(host(), self.batch)
         # Rows of weights that are columns of a panel on the way back.
         self.panel = VECTORS * lanes
 
@@ -207,7 +207,7 @@ def _forward(cell: Cell) -> Prepare:
             ("forward", *form), lambda code: recurrent_forward.write_forward(code, form),
             [x, first_c, panels, room.new(s.batch, cell.blocks * s.width), hidden, cells, gates,
              out, h, c],
-            (s.batch, s.tiles, s.high, _BLOCK, s.time, s.features, s.units, s.groups,
+            (s.batch, s.main, s.high, _BLOCK, s.time, s.features, s.units, s.groups,
              -1 if keep else 1, *x_places,
              s.time * s.units if sequences else s.units, s.units if sequences else 0),
             s.tiles, work * s.time, _GRAIN,
@@ -261,7 +261,7 @@ def _back(cell: Cell) -> Prepare:
             work += s.operations(len(of_inputs), s.features)
         dx_first, dx_step = _steps(backwards, s.time, s.features)
         tiles = [
-            heights(host()).cut(0 if wanted is None else rows)
+            cut(host(), 0 if wanted is None else rows)
             for wanted, rows in ((dw, s.features), (dr, s.units))
         ]
         count = tiles[0][0] + tiles[1][0] + (db is not None)
@@ -272,7 +272,7 @@ def _back(cell: Cell) -> Prepare:
                 ("back", *form), lambda code: recurrent_back.write_back(code, form),
                 [sums, flows[0], flows[-1], g_out, hidden, cells, gates, panels,
                  sums if dx is None else dx, input_panels],
-                (s.batch, s.tiles, s.high, _BLOCK, s.features, s.units, s.groups, groups_block,
+                (s.batch, s.main, s.high, _BLOCK, s.features, s.units, s.groups, groups_block,
                  begin, last, g_first, g_strides[0], g_step, -(-s.units // s.panel),
                  -(-s.features // s.panel), dx_first, s.time * s.features, dx_step),
                 s.tiles, work * (last - begin), _GRAIN,

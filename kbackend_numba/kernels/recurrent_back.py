@@ -25,7 +25,7 @@ ARRAYS = (
 )  # fmt: skip
 SIZES = (
     "batch",
-    "tiles", "high",  # of examples
+    "main", "high",  # tiles of examples; see `Rows`
     "tiles_block",  # tiles that go through all steps together
     "features",
     "units",
@@ -72,7 +72,7 @@ class _Back:
         self.width = self.cell.span * self.lanes
         # Of the cotangents of one example's sums in a group.
         self.row = self.cell.blocks * self.width
-        self.rows = Rows(code, *[self.size[name] for name in ("batch", "tiles", "high")])
+        self.rows = Rows(code, *[self.size[name] for name in ("batch", "main", "high")])
 
     def write(self) -> None:
         code, size, form, cell = self.code, self.size, self.form, self.cell

@@ -24,7 +24,7 @@ from kbackend_numba.kernels.recurrent_rows import Rows, part
 ARRAYS = ("x", "first_c", "panels", "sums", "hidden", "cells", "gates", "out", "h", "c")
 SIZES = (
     "batch",
-    "tiles", "high",  # of examples
+    "main", "high",  # tiles of examples; see `Rows`
     "tiles_block",  # tiles that go through all steps together
     "time",
     "features",
@@ -91,7 +91,7 @@ class _Forward:
         self.width = self.cell.span * self.lanes
         # Of one example's sums of a group.
         self.row = self.cell.blocks * self.width
-        self.rows = Rows(code, *[self.size[name] for name in ("batch", "tiles", "high")])
+        self.rows = Rows(code, *[self.size[name] for name in ("batch", "main", "high")])
 
     def write(self) -> None:
         code, size = self.code, self.size

@@ -1,14 +1,13 @@
-"""Rows of matrices as tiles of two heights.
+"""Rows of matrices as tiles.
 
-Tiles of both heights alternate, so that any run of neighbouring ones is as tall as others of its
-length. What is left over is done twice: in the last tile a row that would be beyond the end is the
-last one again.
+Most tiles are three or two units high. Those alternate, so that any run of neighbouring ones is
+as tall as others of its length. Rows that don't make a unit are left to low tiles at the end: in
+these a row that would be beyond the end is the last one again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.target import Target
@@ -20,26 +19,18 @@ from kbackend_numba.codegen.value import Value
 VECTORS = 2
 
 
-class Heights(NamedTuple):
-    """How high tiles are.
-
-    Attributes:
-        low: rows of the lower ones.
-        more: how many more the others have.
-    """
-
-    low: int
-    more: int
-
-    def cut(self, rows: int) -> tuple[int, int]:
-        """How many tiles `rows` rows make, and how many of them are high."""
-        tiles = -(-rows // (self.low + self.more))
-        return tiles, max(0, -(-(rows - tiles * self.low) // self.more))
+def unit(target: Target) -> int:
+    """Rows of a unit: three of them fill a CPU's registers."""
+    return 4 if target.registers >= 32 else 2
 
 
-def heights(target: Target) -> Heights:
-    """The heights that make the most of a CPU's registers."""
-    return Heights(8, 4) if target.registers >= 32 else Heights(4, 2)
+def cut(target: Target, rows: int) -> tuple[int, int, int]:
+    """How many tiles rows make, how many of these come before the last, low ones, and how many are
+    three units high."""
+    one = unit(target)
+    units = rows // one if rows >= 2 * one else 0
+    main = -(-units // 3)
+    return main + -(-(rows - units * one) // one), main, units - 2 * main
 
 
 class Rows:
@@ -48,33 +39,33 @@ class Rows:
     Args:
         code: where to write.
         count: how many rows.
-        tiles: how many tiles.
-        high: how many of these are high.
+        main: how many tiles come before the last, low ones.
+        high: how many of these are three units high.
     """
 
-    def __init__(self, code: Code, count: Value, tiles: Value, high: Value) -> None:
-        self._code, self._count, self._tiles, self._high = code, count, tiles, high
-        self._heights = heights(code.target)
+    def __init__(self, code: Code, count: Value, main: Value, high: Value) -> None:
+        self._code, self._count, self._main, self._high = code, count, main, high
+        self._unit = unit(code.target)
 
     def start(self, tile: Value) -> Value:
         """The first row of a tile; behind the last tile the number of rows."""
-        low, more = self._heights
-        first = tile * low + tile * self._high // self._tiles * more
-        return self._code.minimum(first, self._count)
+        code = self._code
+        before = code.minimum(tile, self._main)
+        units = before + tile + before * self._high // code.maximum(self._main, 1)
+        return code.minimum(units * self._unit, self._count)
 
     def each(self, begin: Value, end: Value, write: Callable[[list[Value]], None]) -> None:
         """Writes what to do for tiles from `begin` up to `end`, given the numbers of their rows."""
-        code, (low, more) = self._code, self._heights
-        with code.loop(begin, end) as tile:
+        code = self._code
+        with code.loop(begin, code.minimum(end, self._main)) as tile:
             first, behind = self.start(tile), self.start(tile + 1)
-            with code.either(behind - first > low) as (then, otherwise):
-                with then:
-                    write(self._numbers(first, low + more))
-                with otherwise:
-                    write(self._numbers(first, low))
-
-    def _numbers(self, first: Value, height: int) -> list[Value]:
-        return [self._code.minimum(first + i, self._count - 1) for i in range(height)]
+            with code.either(behind - first > 2 * self._unit) as (then, otherwise):
+                for context, units in ((then, 3), (otherwise, 2)):
+                    with context:
+                        write([first + i for i in range(units * self._unit)])
+        with code.loop(code.maximum(begin, self._main), end) as tile:
+            first = self.start(tile)
+            write([code.minimum(first + i, self._count - 1) for i in range(self._unit)])
 
 
 def part(tile: Tile, first: int, last: int) -> Tile:

@@ -18,9 +18,10 @@ from kbackend_numba.kernels.recurrent_rows import VECTORS, Rows
 ARRAYS = ("dw", "dr", "db", "x", "hidden", "sums")
 SIZES = (
     "features",
-    "features_tiles", "features_high",  # of the kernel's rows; none if they are not wanted
+    # Tiles of the kernel's rows, none if they are not wanted; see `Rows`.
+    "features_tiles", "features_main", "features_high",
     "units",
-    "units_tiles", "units_high",  # of the recurrent kernel's
+    "units_tiles", "units_main", "units_high",  # of the recurrent kernel's rows
     "biases",  # 1 if they are wanted, else 0
     "groups",  # of units
     "batch",
@@ -93,11 +94,11 @@ class _Gradients:
         every = range(self.cell.blocks)
         inputs, recurrent = self.cell.inputs(every), self.cell.recurrent(every)
         self.kernel = _Part(
-            dw, Rows(code, *[size[f"features{s}"] for s in ("", "_tiles", "_high")]),
+            dw, Rows(code, *[size[f"features{s}"] for s in ("", "_main", "_high")]),
             code.offset(x, size["x"], dtype), size["x_example"], size["x_step"], inputs, 0,
         )  # fmt: skip
         self.recurrent = _Part(
-            dr, Rows(code, *[size[f"units{s}"] for s in ("", "_tiles", "_high")]),
+            dr, Rows(code, *[size[f"units{s}"] for s in ("", "_main", "_high")]),
             code.offset(hidden, size["hidden"], dtype), size["units"],
             size["batch"] * size["units"], recurrent, self.cell.blocks - len(recurrent),
         )  # fmt: skip

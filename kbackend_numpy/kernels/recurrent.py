@@ -21,7 +21,13 @@ Array = np.ndarray[Any, Any]
 
 def _blocks(z: Array, units: int) -> Array:
     """The blocks of units in the last but one dimension as a dimension of their own."""
-    return z.reshape(*z.shape[:-2], -1, units, z.shape[-1])
+    return z.reshape(*z.shape[:-2], z.shape[-2] // units, units, z.shape[-1])
+
+
+def _stacked(blocks: Array) -> Array:
+    """The inverse of `_blocks`, for one step."""
+    count, units, batch = blocks.shape
+    return blocks.reshape(count * units, batch)
 
 
 def _each(memory: Array, time: int, first: int = 0) -> Any:
@@ -86,7 +92,7 @@ def _lstm_back(k: int, z: Array, factors: Any, r: Array, dh: Array, dc: Array, b
     np.multiply(dz[2], dh, out=dz[2])
     np.multiply(dz[3], dc, out=dz[3])
     np.multiply(dc, kept[k], out=dc)
-    np.dot(r, dz.reshape(-1, dz.shape[-1]), out=dh)
+    np.dot(r, _stacked(dz), out=dh)
 
 
 _LSTM = Cell(
@@ -146,7 +152,7 @@ def _gru_back(k: int, z: Array, kept: Array, r: Array, dh: Array, dc: Array, b: 
     np.multiply(kept[k], dh, out=b)
     dz = z[k]
     np.multiply(dz, dh, out=dz)
-    np.dot(r, dz.reshape(-1, dz.shape[-1]), out=dh)
+    np.dot(r, _stacked(dz), out=dh)
     np.add(dh, b, out=dh)
 
 

@@ -3,6 +3,12 @@
 import numpy as np
 import pytest
 
+import kbackend
+from kbackend.autodiff import vjp
+from kbackend.compiler.compiled import jit
+from kbackend.core.tensor import tensor
+from kbackend.ops.nn import rnn
+from kbackend_numba.engine import NumbaEngine
 from kbackend_numba.native import Native
 from kbackend_numba.table import prepare
 from kbackend_numpy.engine import NumpyEngine
@@ -80,7 +86,7 @@ def check(cell, args, cotangents, **options):
     found, wanted = both(cell, args, cotangents, **options)
     tolerance = TOLERANCE[args[0].dtype.name]
     for f, w in zip(found, wanted, strict=True):
-        scale = max(1.0, float(np.abs(w).max())) if w.size else 1.0
+        scale = max(1.0, float(np.nanmax(np.abs(w), initial=0.0)))
         np.testing.assert_allclose(f, w, rtol=0, atol=tolerance * scale)
 
 
@@ -95,3 +101,93 @@ def test_equals_numpys(cell, shape, sequences, rng):
 def test_backwards_in_float64(cell, rng):
     for shape in SHAPES[:6]:
         check(cell, *arguments(cell, shape, "float64", rng), sequences=True, backwards=True)
+
+
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_any_threads_give_the_same_bits(cell, rng):
+    args, cotangents = arguments(cell, (29, 9, 20, 40), "float32", rng)
+    whole, _ = both(cell, args, cotangents, sequences=True)
+    pieces, _ = both(cell, args, cotangents, sequences=True, pieces=True)
+    for a, b in zip(whole, pieces, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_without_what_the_gradient_needs(cell, rng):
+    args, _ = arguments(cell, (10, 5, 3, 20), "float32", rng)
+    shown = 1 + CELLS[cell][0]
+    for sequences in (False, True):
+        params = {"sequences": sequences, "backwards": True}
+        wanted = NUMPY[f"{cell}_sequence"].fn(*args, **params, keep=True)
+        kept = run(f"{cell}_sequence", args, wanted, {**params, "keep": True})
+        found = run(f"{cell}_sequence", args, wanted[:shown], {**params, "keep": False})
+        for a, b in zip(found, kept, strict=False):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_only_some_gradients(cell, rng):
+    args, cotangents = arguments(cell, (10, 5, 3, 20), "float32", rng)
+    for wanted in range(len(args)):
+        wants = tuple(i == wanted for i in range(len(args)))
+        check(cell, args, cotangents, wants=wants)
+    check(cell, args, cotangents, wants=(False, True, True, True, *[False] * CELLS[cell][0]))
+
+
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_any_layout_of_the_arguments(cell, sequences, rng):
+    args, cotangents = arguments(cell, (9, 4, 6, 20), "float32", rng)
+    args[0] = np.ascontiguousarray(args[0].transpose(2, 0, 1)).transpose(1, 2, 0)
+    args[1] = np.asfortranarray(args[1])
+    args[4:] = [np.broadcast_to(np.float32(0.5), a.shape) for a in args[4:]]
+    cotangents = [np.broadcast_to(a[:, :1], a.shape) for a in cotangents]
+    check(cell, args, cotangents, sequences=sequences)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_special_values_reach_what_they_should(cell, value, rng):
+    args, _ = arguments(cell, (6, 5, 3, 20), "float32", rng)
+    args[0][2, 3, 1] = value
+    params = {"sequences": True, "backwards": False, "keep": False}
+    body = getattr(rnn, f"{cell}_sequence").body
+    wanted = [a.numpy() for a in body(*[tensor(a) for a in args], **params)]
+    found = run(f"{cell}_sequence", args, wanted, params)
+    for f, w in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(f, w, rtol=0, atol=TOLERANCE["float32"])
+
+
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_gradients_of_nan_are_nan(cell, rng):
+    args, cotangents = arguments(cell, (6, 5, 3, 20), "float32", rng)
+    args[0][2, 3, 1] = np.nan
+    check(cell, args, cotangents, sequences=True)
+
+
+def test_what_is_left_to_numpy(rng):
+    params = {"sequences": False, "backwards": False, "keep": False}
+    cases = ((0, 3, 2, 4), "float32"), ((2, 0, 3, 4), "float32"), ((2, 3, 2, 4), "float16")
+    for shape, dtype in cases:
+        args, cotangents = arguments("gru", shape, dtype, rng)
+        specs = tuple(map(spec, args))
+        assert prepare("gru_sequence", specs, tuple(map(spec, cotangents)), params) is None
+        found = NumbaEngine().composites["gru_sequence"].fn(*args, **params)
+        for a, b in zip(found, NUMPY["gru_sequence"].fn(*args, **params), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_single_calls_and_programs_understand_each_other(cell, rng):
+    args, cotangents = arguments(cell, (5, 4, 3, 20), "float32", rng)
+    forward = getattr(rnn, f"{cell}_sequence")
+
+    def outputs(*args):
+        return forward(*args, sequences=False, backwards=False, keep=True)[: len(cotangents)]
+
+    with kbackend.use_backend("numba"):
+        args, cotangents = [[tensor(a) for a in arrays] for arrays in (args, cotangents)]
+        _, pull = vjp(outputs, *args)
+        single, compiled = pull(tuple(cotangents)), jit(pull)(tuple(cotangents))
+        for a, b in zip(single, compiled, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())

@@ -28,7 +28,9 @@ def _gradient_inputs(rng, name, inputs, states, form):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("sizes", [(3, 5, 2, 4), (1, 1, 1, 1), (2, 1, 3, 2), (700, 3, 2, 2)])
+@pytest.mark.parametrize(
+    "sizes", [(3, 5, 2, 4), (1, 1, 1, 1), (2, 1, 3, 2), (700, 3, 2, 2), (0, 3, 2, 2)]
+)
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize(("name", "blocks", "states", "biases"), CELLS)
