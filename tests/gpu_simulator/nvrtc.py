@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
+import json
+import os
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -58,7 +61,7 @@ def _text(program: ctypes.c_void_p, what: str) -> bytes:
 def compile(
     text: str, architecture: str, options: Sequence[str] = ()
 ) -> tuple[bytes, dict[str, Used]]:
-    """The machine code of a text, and what each kernel takes.
+    """The machine code of a text, and what each kernel takes; kept for the next time.
 
     Args:
         text: CUDA C++.
@@ -66,8 +69,22 @@ def compile(
         options: further ones of NVRTC.
 
     Raises:
-        CompileError: the text is no legal CUDA, or warned of.
+        CompileError: the text is no legal CUDA.
     """
+    key = hashlib.sha256(repr((text, architecture, tuple(options))).encode()).hexdigest()
+    kept = ingredients.cache() / "machine" / key
+    if kept.exists():
+        head, _, code = kept.read_bytes().partition(b"\n")
+        return code, {name: Used(*used) for name, used in json.loads(head).items()}
+    code, found = _compile(text, architecture, options)
+    kept.parent.mkdir(exist_ok=True)
+    aside = kept.with_suffix(f".{os.getpid()}")
+    aside.write_bytes(json.dumps(found).encode() + b"\n" + code)
+    os.replace(aside, kept)
+    return code, found
+
+
+def _compile(text: str, architecture: str, options: Sequence[str]) -> tuple[bytes, dict[str, Used]]:
     library, program = _library(), ctypes.c_void_p()
     given = [
         f"--gpu-architecture={architecture}", "--std=c++17", "--device-as-default-execution-space",

@@ -27,9 +27,10 @@ def _run(command: list[str], seconds: int, **environment: str) -> subprocess.Com
     )
 
 
-def pytest_with_gpu(path: Path, seconds: int) -> subprocess.CompletedProcess[str]:
-    """Runs a file of tests in a process with the simulated GPU."""
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", str(path)]
+def pytest_with_gpu(path: Path, marks: str, seconds: int) -> subprocess.CompletedProcess[str]:
+    """Runs the tests of a file that have these marks, in a process with the simulated GPU."""
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-m", marks]
+    command.append(str(path))
     return _run(command, seconds, **{_VARIABLE: "1"})
 
 

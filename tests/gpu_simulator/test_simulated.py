@@ -15,6 +15,8 @@ FILES = sorted(
     ]
 )
 
+SLOW = [path for path in FILES if "mark.slow" in path.read_text(encoding="utf-8")]
+
 
 @pytest.fixture(scope="module")
 def built():
@@ -29,7 +31,17 @@ def built():
         pytest.skip(str(error))
 
 
+def run(path, marks):
+    done = process.pytest_with_gpu(path, marks, seconds=1200)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem.removeprefix("test_"))
 def test_on_the_simulated_gpu(path, built):
-    done = process.pytest_with_gpu(path, seconds=900)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    run(path, "not slow")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SLOW, ids=lambda path: path.stem.removeprefix("test_"))
+def test_slow_ones(path, built):
+    run(path, "slow")

@@ -6,7 +6,7 @@ import pytest
 from kbackend.engine.loader import get_engine
 from kbackend_cupy.prepare import PREPARE
 from tests.engines.cupy.kernels import compiled, execute, needs_text, spec
-from tests.gpu_simulator import cuda_on_cpu, nvrtc
+from tests.gpu_simulator import cuda_on_cpu, nvrtc, process
 
 pytestmark = needs_text
 
@@ -255,3 +255,63 @@ def test_a_product_without_a_barrier_is_seen(rng, number):
             (found,) = execute(plan, [spec(expected[0])], (x, y), change=fault)
         wrong += not np.allclose(found, expected[0], rtol=1e-4, atol=1e-4)
     assert wrong
+
+
+SANITIZED = """
+import sys
+import numpy as np
+from tests.engines.cupy import kernels, test_kernels
+fault = (lambda text: text.replace(sys.argv[2], sys.argv[3])) if len(sys.argv) > 2 else None
+kernels.garbage = lambda given: np.empty(given.shape, given.dtype)
+flags = ("-O1", "-g1", "-fsanitize=address")
+for name, (arrays, params) in test_kernels.small_examples().items():
+    if sys.argv[1] in ("all", name):
+        expected = test_kernels.expected_of(name, *arrays, **params)
+        plan = test_kernels.planned(name, expected, *arrays, **params)
+        specs = [kernels.spec(one) for one in expected]
+        kernels.execute(plan, specs, arrays, change=fault, flags=flags)
+print("done")
+"""
+
+
+def small_examples():
+    """As `examples`, of sizes that leave tiles and blocks incomplete."""
+    rng = np.random.default_rng(0)
+    how = {"strides": (1, 2), "padding": ((1, 0), (1, 1)), "dilation": (1, 1), "groups": 1}
+    x, w = normal(rng, 2, 7, 5, 3), normal(rng, 3, 3, 3, 4)
+    (out,) = expected_of("conv", x, w, **how)
+    pool = {"window": (3, 2), "strides": (2, 2), "padding": ((1, 1), (0, 1))}
+    (pooled,) = expected_of("window_max", x, **pool)
+    index = rng.integers(-5, 5, 11)
+    return {
+        "conv": ((x, w), how),
+        "conv_input_grad": ((out, w), {"space": (7, 5), **how}),
+        "conv_filter_grad": ((x, out), {"window": (3, 3), **how}),
+        "window_max": ((x,), pool),
+        "window_unpick": ((x, pooled), pool),
+        "random_bits": ((np.array([1, 2], "uint32"),), {"shape": (13,), "width": 32}),
+        "gather": ((x, index), {"axes": (2,)}),
+        "scatter": ((x, normal(rng, 11, 2, 7, 3), index), {"axes": (2,), "mode": "add"}),
+        "concatenate": ((x, x[:, :2].copy()), {"axis": 1}),
+        "argmax": ((x,), {"axis": 2}),
+    }
+
+
+def test_no_access_out_of_bounds():
+    done = process.sanitized(SANITIZED, "all")
+    assert done.returncode == 0 and "done" in done.stdout, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("conv", ">= 5) return", "> 5) return"),
+        ("conv_filter_grad", "if (row < rows &&", "if (row <= rows &&"),
+        ("window_max", ">= 7) continue", "> 7) continue"),
+        ("random_bits", "i < 13u", "i <= 13u"),
+        ("concatenate", "at < n", "at <= n"),
+    ],
+)
+def test_an_access_out_of_bounds_is_seen(name, right, wrong):
+    done = process.sanitized(SANITIZED, name, right, wrong)
+    assert done.returncode != 0 and "AddressSanitizer" in done.stderr, done.stderr[-3000:]
