@@ -42,7 +42,12 @@ PREPARE: dict[str, Prepare] = {
 }
 
 # The same for those that can end with a region; see `kbackend.engine.program.Step`.
-EPILOGUES: dict[str, Prepare] = {**dot.EPILOGUES, **pooling.EPILOGUES, **normalization.EPILOGUES}
+EPILOGUES: dict[str, Prepare] = {
+    **dot.EPILOGUES,
+    **conv.EPILOGUES,
+    **pooling.EPILOGUES,
+    **normalization.EPILOGUES,
+}
 
 # Composites that are called by their compiled kernels outside of programs, too -> the specs of
 # their results.

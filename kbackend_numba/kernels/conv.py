@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import product
 from math import prod
+from typing import Any
 
-from kbackend.engine.program import Prepared, Spec
+from kbackend.engine.program import Prepared, Region, Spec
 from kbackend_numba.codegen.target import host
 from kbackend_numba.kernels import winograd_filter
 from kbackend_numba.kernels.conv_choice import winograd_tile
-from kbackend_numba.kernels.conv_direct import Pass, correlation
+from kbackend_numba.kernels.conv_direct import Ended, Pass, correlation
 from kbackend_numba.kernels.conv_filter import filter_gradient
 from kbackend_numba.kernels.conv_source import three
 from kbackend_numba.kernels.conv_weights import Filters
 from kbackend_numba.kernels.copying import packed
+from kbackend_numba.kernels.ending import ending_of
 from kbackend_numba.kernels.winograd import convolution
-from kbackend_numba.native import Prepare
+from kbackend_numba.native import Native, Prepare
 from kbackend_numpy.kernels.conv_axes import axes_of, phases_of
 
 Ints = tuple[int, ...]
@@ -50,59 +53,55 @@ def _tile(x: Spec, y: Spec, window: Ints, strides: Ints, dilation: Ints, groups:
     return winograd_tile(*y.shape[:3], x.shape[-1], y.shape[-1])
 
 
-@packed
-def prepare_conv(
-    inputs: Specs,
-    outputs: Specs,
+def _forward(
+    x: Spec,
+    w: Spec,
+    y: Spec,
+    ended: Ended | None,
     *,
     strides: Ints,
     padding: Pads,
     dilation: Ints,
     groups: int = 1,
-) -> Prepared | None:
-    """See `Kernel.prepare`."""
-    (x, w), (y,) = inputs, outputs
-    if _declined(inputs, outputs):
-        return None
+) -> Native:
     *window, inner, filters = w.shape
     axes = axes_of(x.shape[1:-1], y.shape[1:-1], tuple(window), strides, padding, dilation)
     every = Pass(three(axes), tuple(range(prod(window))), (0, 0, 0), (1, 1, 1))
+    shapes = _spread(x.shape), _spread(y.shape)
     if _apart(inner, filters, groups):
         alone = Filters(1, 1, filters, filters, 1, 0, filters)
-        return correlation(_spread(x.shape), _spread(y.shape), x.dtype, [every], alone, True)
+        return correlation(*shapes, x.dtype, [every], alone, True, ended)
     each = filters // groups
     how = Filters(groups, inner, each, filters, 1, each, inner * filters)
     m = _tile(x, y, tuple(window), strides, dilation, groups)
     if m:
         low = tuple([pair[0] for pair in padding])
-        return convolution(_spread(x.shape), _spread(y.shape), low, how, False, m)
-    return correlation(_spread(x.shape), _spread(y.shape), x.dtype, [every], how)
+        return convolution(*shapes, low, how, False, m, ended)
+    return correlation(*shapes, x.dtype, [every], how, False, ended)
 
 
-@packed
-def prepare_conv_input_grad(
-    inputs: Specs,
-    outputs: Specs,
+def _backward(
+    g: Spec,
+    w: Spec,
+    x: Spec,
+    ended: Ended | None,
     *,
     space: Ints,
     strides: Ints,
     padding: Pads,
     dilation: Ints,
     groups: int = 1,
-) -> Prepared | None:
-    """See `Kernel.prepare`."""
-    (g, w), (x,) = inputs, outputs
-    if _declined(inputs, outputs):
-        return None
+) -> Native:
     *window, inner, filters = w.shape
     each, apart = filters // groups, _apart(inner, filters, groups)
     how = Filters(groups, each, inner, 1, filters, each, inner * filters)
     if apart:
         how = Filters(1, 1, filters, filters, 1, 0, filters)
+    shapes = _spread(g.shape), _spread(x.shape)
     m = _tile(g, x, tuple(window), strides, dilation, groups)
     if m:
         low = tuple([2 - pair[0] for pair in padding])
-        return convolution(_spread(g.shape), _spread(x.shape), low, how, True, m)
+        return convolution(*shapes, low, how, True, m, ended)
     axes = axes_of(space, g.shape[1:-1], tuple(window), strides, padding, dilation)
     passes = []
     for phases in product(*map(phases_of, axes)):
@@ -115,11 +114,51 @@ def prepare_conv_input_grad(
                 three(strides, 1),
             )
         )
-    return correlation(_spread(g.shape), _spread(x.shape), g.dtype, passes, how, apart)
+    return correlation(*shapes, g.dtype, passes, how, apart, ended)
+
+
+def _number(tap: Ints, window: Ints) -> int:
+    """The number of a tap in the order of the filters."""
+    found = 0
+    for index, size in zip(tap, window, strict=True):
+        found = found * size + index
+    return found
+
+
+def _plain(make: Callable[..., Native]) -> Prepare:
+    """What prepares a kernel without an ending; see `Kernel.prepare`."""
+
+    @packed
+    def prepare(inputs: Specs, outputs: Specs, **params: Any) -> Prepared | None:
+        if _declined(inputs, outputs):
+            return None
+        return make(*inputs, *outputs, None, **params)
+
+    return prepare
+
+
+def _ended(make: Callable[..., Native]) -> Prepare:
+    """What prepares a kernel that ends with a region; see `Step`."""
+
+    @packed
+    def prepare(
+        inputs: Specs, outputs: Specs, *, params: Mapping[str, Any], region: Region, place: int
+    ) -> Prepared | None:
+        x, w, *others = inputs
+        (y,) = outputs
+        if _declined(inputs[:2], outputs) or y.dtype != x.dtype:
+            return None
+        ending = ending_of(region, place, tuple(others), y, y.shape[-1])
+        if ending is None:
+            return None
+        operands = tuple([3 + i - (i > place) for i in ending.others])
+        return make(x, w, y, Ended(1 + len(inputs), ending, operands), **params)
+
+    return prepare
 
 
 @packed
-def prepare_conv_filter_grad(
+def _filter_gradient(
     inputs: Specs,
     outputs: Specs,
     *,
@@ -144,16 +183,12 @@ def prepare_conv_filter_grad(
     )
 
 
-def _number(tap: Ints, window: Ints) -> int:
-    """The number of a tap in the order of the filters."""
-    found = 0
-    for index, size in zip(tap, window, strict=True):
-        found = found * size + index
-    return found
-
-
 PREPARE: dict[str, Prepare] = {
-    "conv": prepare_conv,
-    "conv_input_grad": prepare_conv_input_grad,
-    "conv_filter_grad": prepare_conv_filter_grad,
+    "conv": _plain(_forward),
+    "conv_input_grad": _plain(_backward),
+    "conv_filter_grad": _filter_gradient,
+}
+EPILOGUES: dict[str, Prepare] = {
+    "conv": _ended(_forward),
+    "conv_input_grad": _ended(_backward),
 }

@@ -12,7 +12,7 @@ among the sizes, so that one compiled function does all shapes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -22,12 +22,14 @@ from kbackend.engine.program import Spec
 from kbackend_numba import threads
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
+from kbackend_numba.codegen.finish import Finish, Part
 from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.tile import LaneTile, Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
 from kbackend_numba.kernels.conv_source import Source, source_of, write_source
 from kbackend_numba.kernels.conv_weights import Filters, packing
+from kbackend_numba.kernels.ending import Ending
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
 
@@ -41,6 +43,20 @@ _BLOCKS = 16
 _SOURCE = 384 << 10
 # Floating point operations in a nanosecond.
 FLOPS = 150.0
+
+
+class Ended(NamedTuple):
+    """What becomes of a result.
+
+    Attributes:
+        scratch: position of the first scratch array.
+        ending: what is done to the elements, if anything.
+        operands: positions of the arrays that it takes.
+    """
+
+    scratch: int
+    ending: Ending | None
+    operands: Ints
 
 
 class Pass(NamedTuple):
@@ -75,9 +91,9 @@ def correlation(
     passes: Sequence[Pass],
     filters: Filters,
     apart: bool = False,
-    bias: bool = False,
+    ended: Ended | None = None,
 ) -> Native:
-    """The kernel `y, x, w` or `y, x, w, bias`.
+    """The kernel `y, x, w`, behind which others may stand that its ending takes.
 
     Args:
         x: shape of the source, `(batch, outer, middle, inner, channels)`.
@@ -86,16 +102,15 @@ def correlation(
         passes: which give all of the result.
         filters: how they lie in memory.
         apart: whether each channel has a filter of its own, and nothing is summed over channels.
-        bias: whether a vector is added to each position.
+        ended: what becomes of the result.
     """
     # Passes of no taps write zeros; what they would read does not matter.
     axes = [p.axes for p in passes if p.taps] or [passes[0].axes]
     images, rows = _block(x, passes, np.dtype(dtype).itemsize)
     source = source_of(x, axes, images, rows)
     width = panel_width(filters.columns, dtype)
-    inputs = 4 if bias else 3
-    places = (0, 1, inputs, inputs + 1, *([3] if bias else []))
-    pack, starts, packed = packing(filters, [p.taps for p in passes], width, dtype, (inputs, 2))
+    first, ending, operands = ended or Ended(3, None, ())
+    pack, starts, packed = packing(filters, [p.taps for p in passes], width, dtype, (first, 2))
     outer = max(p.axes[0].positions for p in passes)
     blocks = -(-outer // rows)
     sizes = _sizes(passes, starts, source, y, rows, blocks, filters, width)
@@ -103,13 +118,13 @@ def correlation(
     operations *= sum(len(p.taps) * prod(a.positions for a in p.axes) for p in passes)
     items = -(-x[0] // images) * blocks
     tail = apart and filters.columns % width != 0
-    key = ("correlation", width, apart, tail, bias, dtype)
+    key = ("correlation", width, apart, tail, ending, dtype)
     call = Call(
         function(key, _Correlation(*key[1:]).write),
-        places,
+        (0, 1, first, first + 1, *operands),
         sizes,
         items,
-        operations / items / FLOPS + prod(y) / items * 0.1,
+        operations / items / FLOPS + prod(y) / items * (ending.cost if ending else 0.1),
     )
     scratch = (Spec((packed,), dtype), Spec((threads.count(), source.room), dtype))
     return native([pack, call], scratch)
@@ -214,18 +229,21 @@ class _Correlation:
         width: columns of a panel.
         apart: whether channels are not summed up.
         tail: whether that is so, and the last panel is not full.
-        bias: whether there is one.
+        ending: what becomes of the results.
         dtype: of all arrays.
     """
 
-    def __init__(self, width: int, apart: bool, tail: bool, bias: bool, dtype: str) -> None:
+    def __init__(
+        self, width: int, apart: bool, tail: bool, ending: Ending | None, dtype: str
+    ) -> None:
         self.width, self.apart, self.tail = width, apart, tail
-        self.bias, self.dtype = bias, dtype
+        self.ending, self.dtype = ending, dtype
 
     def write(self, code: Code) -> None:
         """Writes it."""
         self.code = code
         self.y, self.x, self.w, self.memory = [code.array(i) for i in range(4)]
+        self.finish = self.ending and self.ending.writer(code, 4)
         self.lanes = code.target.lanes(4 if self.dtype == "float32" else 8)
         self.vectors = self.width // self.lanes
         self.size = {name: code.size(i) for i, name in enumerate(_HEADER)}
@@ -240,10 +258,9 @@ class _Correlation:
                 record = {name: code.size(start + i) for i, name in enumerate(_RECORD)}
                 rows = code.minimum(self.size["rows"], record["positions"] - row)
                 count = images * rows * record["line"]
-                into = code.offset(self.y, place + row * record["y_hop"], self.dtype)
-                self._pass(record, source, into, count)
+                self._pass(record, source, place + row * record["y_hop"], count)
 
-    def _pass(self, record: dict[str, Value], source: Address, into: Address, count: Value) -> None:
+    def _pass(self, record: dict[str, Value], source: Address, into: Value, count: Value) -> None:
         """All panels of a pass over a block."""
         code, size = self.code, self.size
         panel_step = record["runs"] * record["run"] * self.width
@@ -253,10 +270,10 @@ class _Correlation:
             column = panel * self.width
             channel = column if self.apart else group * size["channels"]
             x = code.offset(source, channel, self.dtype)
-            y = code.offset(into, group * size["columns"] + column, self.dtype)
             left = size["columns"] - column
+            column = group * size["columns"] + column
+            y = code.offset(self.y, into + column, self.dtype)
             masks = [code.first(left - j * self.lanes, self.lanes) for j in range(self.vectors)]
-            last = self._bias(group * size["columns"] + column, masks)
             rows = tile_rows(self.vectors)
             with code.loop(0, count, rows) as first:
                 places = [code.minimum(first + i, count - 1) for i in range(rows)]
@@ -264,7 +281,17 @@ class _Correlation:
                 tile = self._tile(rows, masks)
                 self._sum(tile, record, x, x_at, w)
                 y_at = [code.size(record["at_y"] + place) for place in places]
-                tile.store(y, y_at, masks, last)
+                tile.store(y, y_at, masks)
+                if self.finish is not None:
+                    last = code.minimum(first + rows, count)
+                    self._finish(
+                        self.finish,
+                        first + record["at_y"],
+                        last + record["at_y"],
+                        into,
+                        column,
+                        masks,
+                    )
 
     def _tile(self, rows: int, masks: list[Value]) -> Tile:
         """Sums that begin as zeros."""
@@ -273,17 +300,23 @@ class _Correlation:
         read = masks if self.tail else [None] * self.vectors
         return LaneTile(self.code, rows, self.vectors, self.dtype, read)
 
-    def _bias(self, place: Value, masks: list[Value]) -> Callable[[Value, int, int], Value] | None:
-        """What adds the bias to a vector of sums."""
-        if not self.bias:
-            return None
+    def _finish(
+        self,
+        finish: Finish,
+        first: Value,
+        last: Value,
+        into: Value,
+        column: Value,
+        masks: list[Value],
+    ) -> None:
+        """Does what is to be done to a tile's results. Their offsets are at `first` to `last`."""
         code = self.code
-        bias = code.offset(code.array(4), place, self.dtype)
-        vectors = [
-            code.load(bias, j * self.lanes, self.dtype, self.lanes, mask)
-            for j, mask in enumerate(masks)
-        ]
-        return lambda value, _, j: value + vectors[j]
+        with code.loop(first, last) as number:
+            place = code.size(number) + into + column
+            for j, mask in enumerate(masks):
+                part = Part(place + j * self.lanes, column + j * self.lanes, mask)
+                value = code.load(self.y, part.at, self.dtype, self.lanes, mask)
+                code.store(finish(value, part), self.y, part.at, mask)
 
     def _sum(
         self, tile: Tile, record: dict[str, Value], x: Address, x_at: list[Any], w: Address

@@ -18,15 +18,17 @@ from kbackend.engine.program import Spec
 from kbackend_numba import threads
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
+from kbackend_numba.codegen.finish import Finish, Part
 from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.tile import Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.codegen.winograd import both_sides, short
-from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
+from kbackend_numba.kernels.conv_direct import FLOPS, Ended, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
 from kbackend_numba.kernels.conv_source import Source, source_of, three, write_source
 from kbackend_numba.kernels.conv_weights import Filters, packing
+from kbackend_numba.kernels.ending import Ending
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
 
@@ -93,9 +95,15 @@ def tiling(x: Ints, y: Ints, low: Ints, m: int, most: int, height: int) -> Tilin
 
 
 def convolution(
-    x: Ints, y: Ints, low: Ints, filters: Filters, turned: bool, m: int, bias: bool = False
+    x: Ints,
+    y: Ints,
+    low: Ints,
+    filters: Filters,
+    turned: bool,
+    m: int,
+    ended: Ended | None = None,
 ) -> Native:
-    """The kernel `y, x, w` or `y, x, w, bias`.
+    """The kernel `y, x, w`, behind which others may stand that its ending takes.
 
     Args:
         x: shape of the source, `(batch, height, 1, width, channels)`.
@@ -104,7 +112,7 @@ def convolution(
         filters: how they lie in memory.
         turned: whether the taps are read from the last to the first.
         m: 2 or 4.
-        bias: whether a vector is added to each position.
+        ended: what becomes of the result.
     """
     channels, columns = x[-1], y[-1]
     width = panel_width(columns, _DTYPE)
@@ -116,19 +124,20 @@ def convolution(
     source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
     planes = (tiled.tiles * channels + _APART, tiled.tiles * panels * width + _APART)
     room = points * sum(planes) + m * m * columns
-    inputs = 4 if bias else 3
-    calls, scratch = transformed_filters(filters, turned, m, width, inputs)
-    first = inputs + len(scratch) - 1
+    before, ending, operands = ended or Ended(3, None, ())
+    calls, scratch = transformed_filters(filters, turned, m, width, before)
+    first = before + len(scratch) - 1
     lines = tiled.axes[0].positions
     blocks = -(-lines // tiled.rows)
     items = -(-x[0] // tiled.images) * blocks
     tiles = x[0] * lines * tiled.axes[2].positions
-    key = ("winograd", m, width, bias)
-    work = tiles * points * (2 * channels * columns / FLOPS + (channels + columns) * _TRANSFORM)
+    key = ("winograd", m, width, ending)
+    work = prod(y) * ending.cost if ending else 0.0
+    work += tiles * points * (2 * channels * columns / FLOPS + (channels + columns) * _TRANSFORM)
     calls.append(
         Call(
             function(key, _Convolution(*key[1:]).write),
-            (0, 1, first, first + 1, first + 2, *([3] if bias else [])),
+            (0, 1, first, first + 1, first + 2, *operands),
             (
                 blocks,
                 tiled.rows,
@@ -191,11 +200,11 @@ class _Convolution:
     Args:
         m: positions of a tile along each dimension.
         width: columns of a panel.
-        bias: whether there is one.
+        ending: what becomes of the result.
     """
 
-    def __init__(self, m: int, width: int, bias: bool) -> None:
-        self.m, self.width, self.bias = m, width, bias
+    def __init__(self, m: int, width: int, ending: Ending | None) -> None:
+        self.m, self.width, self.ending = m, width, ending
         self.short = short(m)
         self.points = self.short.points
         self.height = tile_rows(width // host().lanes())
@@ -203,7 +212,8 @@ class _Convolution:
     def write(self, code: Code) -> None:
         """Writes it."""
         self.code, self.lanes = code, code.lanes
-        y, x, self.filters, memory, copies = [code.array(i) for i in range(5)]
+        self.y, x, self.filters, memory, copies = [code.array(i) for i in range(5)]
+        self.finish = self.ending and self.ending.writer(code, 5)
         self.size = size = {name: code.size(i) for i, name in enumerate(_HEADER)}
         sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
         self.before = code.offset(memory, code.worker * size["room"], _DTYPE)
@@ -221,7 +231,7 @@ class _Convolution:
             )  # fmt: skip
             self._products(tiles)
             place = block * sizes["images"] * size["y_image"] + row * size["y_hop"]
-            self._back(code.offset(y, place, _DTYPE), tiles, size["y_rows"] - row * self.m)
+            self._back(place, tiles, size["y_rows"] - row * self.m)
 
     def _table(self, number: int) -> Value:
         return self.size["tiles"] * number + (len(_HEADER) + len(SOURCE))
@@ -248,13 +258,13 @@ class _Convolution:
                 tile.accumulate(x, x_at, 1, w, self.width, size["channels"])
                 tile.store(y, [place * pitch for place in places], [None] * vectors)
 
-    def _back(self, y: Address, tiles: Value, rows: Value) -> None:
-        """From planes to the result. `rows` of it are left."""
+    def _back(self, start: Value, tiles: Value, rows: Value) -> None:
+        """From planes to the result, from an element on. `rows` of it are left."""
         code, size, m = self.code, self.size, self.m
         pitch = size["panels"] * self.width
-        bias = code.array(5) if self.bias else None
         with code.loop(0, tiles) as tile:
-            place = code.offset(y, code.size(self._table(1) + tile), _DTYPE)
+            at = start + code.size(self._table(1) + tile)
+            place = code.offset(self.y, at, _DTYPE)
             height = code.minimum(rows - code.size(self._table(2) + tile), m)
             width = code.size(self._table(3) + tile)
             whole = (height >= m) & (width >= m)
@@ -269,8 +279,6 @@ class _Convolution:
                 ]
                 for i, line in enumerate(both_sides(code, self.short.output, block)):
                     for j, value in enumerate(line):
-                        if bias is not None:
-                            value = value + code.load(bias, c, _DTYPE, self.lanes)
                         code.store(value, target, step * i + size["columns"] * j + c)
             with code.when(~whole), code.loop(0, height) as i:
                 from_ = code.offset(self.edge, i * m * size["columns"], _DTYPE)
@@ -280,6 +288,19 @@ class _Convolution:
                     code.store(code.load(from_, at, _DTYPE, self.lanes, mask), to, at, mask)
 
                 each_vector(code, width * size["columns"], self.lanes, copy)
+
+            if self.finish is not None:
+                self._finish(self.finish, at, height, width)
+
+    def _finish(self, finish: Finish, place: Value, height: Value, width: Value) -> None:
+        """Does what is to be done to the results of a tile."""
+        code, size = self.code, self.size
+        with code.loop(0, height) as i, code.loop(0, width) as j:
+            at = place + i * size["y_row"] + j * size["columns"]
+            with code.loop(0, size["columns"], self.lanes) as c:
+                part = Part(at + c, c, None)
+                value = code.load(self.y, part.at, _DTYPE, self.lanes)
+                code.store(finish(value, part), self.y, part.at)
 
     def _plane(self, after: Address, point: int, column: Value) -> Value:
         place = self.size["plane_y"] * point + column
