@@ -1,11 +1,15 @@
 """Compiled regions: elementwise operations in one loop nest."""
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
 from kbackend.engine.interpreter import region_function
 from kbackend.engine.program import Node, Region, Spec
 from kbackend_numba import table
+from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.compile import object_code
+from kbackend_numba.codegen.target import describe
 from kbackend_numba.kernels import region as regions
 from kbackend_numba.native import Native
 from kbackend_numpy.engine import NumpyEngine
@@ -131,3 +135,35 @@ def test_long_transposed_inputs_are_copied_first(rng):
     check_step("add", [x, y])
     check_step("add", [y[:, ::-1], x[:, :1]])
     check_step("reduce_max", [x], {"axes": (1,), "keepdims": False})
+
+
+@pytest.mark.parametrize(
+    ("triple", "features"),
+    [
+        ("x86_64-unknown-linux-gnu", "+avx2,+fma"),
+        ("x86_64-unknown-linux-gnu", ""),
+        ("aarch64-unknown-linux-gnu", "+neon"),
+    ],
+)
+def test_code_for_other_processors(triple, features, rng):
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = describe(triple, "", features)
+    x, column = rng.standard_normal((40, 300)), rng.standard_normal((300, 40)).T[:, :1]
+    row = Spec((40, 1), "float64")
+    for axes in ((), (0,), (1,)):
+        kept = Spec((1, 300) if axes == (0,) else row.shape, "float64")
+        nodes = [Node("mul", (0, 1), {}, Spec(x.shape, "float64"))]
+        if axes:
+            params = {"axes": axes, "keepdims": True}
+            nodes.append(Node("reduce_sum", (2,), params, kept))
+        inputs = (spec(x), spec(column))
+        made = Region(inputs, tuple(nodes), (2, 3)[: len(nodes)], x.shape, axes=axes)
+        for call in regions.prepare(made, inputs).calls:
+
+            def module(call=call):
+                code = Code("other", target)
+                call.function._write(code)
+                return code.finish()
+
+            assert object_code(module, target)
