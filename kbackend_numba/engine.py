@@ -11,7 +11,7 @@ from kbackend_numba.codegen.elementwise import OPERATIONS
 from kbackend_numba.codegen.value import DTYPES
 from kbackend_numba.eager import with_eager
 from kbackend_numba.replay import NativeReplay
-from kbackend_numba.table import EPILOGUES, OUTPUTS, PREPARE, prepare
+from kbackend_numba.table import COMPOSITES, EPILOGUES, OUTPUTS, PREPARE, prepare
 from kbackend_numpy.engine import NumpyEngine
 
 
@@ -24,7 +24,7 @@ class NumbaEngine(NumpyEngine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.composites = with_eager(self.composites, PREPARE, OUTPUTS)
+        self.composites = with_eager({**self.composites, **COMPOSITES}, PREPARE, OUTPUTS)
 
     @classmethod
     def probe(cls) -> Probe:

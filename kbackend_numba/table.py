@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kbackend.engine.interface import Kernel
 from kbackend.engine.program import Prepared, Spec
 from kbackend_numba.eager import Outputs
 from kbackend_numba.kernels import (
     argmax,
+    attention,
     conv,
     crossentropy,
     dot,
@@ -39,6 +41,7 @@ PREPARE: dict[str, Prepare] = {
     **indexing.PREPARE,
     **optimizer.PREPARE,
     **recurrent.PREPARE,
+    **attention.PREPARE,
 }
 
 # The same for those that can end with a region; see `kbackend.engine.program.Step`.
@@ -51,7 +54,10 @@ EPILOGUES: dict[str, Prepare] = {
 
 # Composites that are called by their compiled kernels outside of programs, too -> the specs of
 # their results.
-OUTPUTS: dict[str, Outputs] = {**recurrent.OUTPUTS}
+OUTPUTS: dict[str, Outputs] = {**recurrent.OUTPUTS, **attention.OUTPUTS}
+
+# Kernels of composites that NumPy has none for, for where the compiled ones decline.
+COMPOSITES: dict[str, Kernel] = {**attention.COMPOSITES}
 
 
 def _epilogue(

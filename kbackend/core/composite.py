@@ -26,9 +26,11 @@ class Composite:
         name: unique name, the key in an engine's table of composites.
         body: the composition of primitives that defines it.
         vjp: the joint gradient rule, or `None` to differentiate the body.
+        repeats: the composite whose work the body does again, if there is one. An engine that runs
+            the body does both bodies' common work once.
     """
 
-    __slots__ = ("body", "name", "vjp")
+    __slots__ = ("body", "name", "repeats", "vjp")
     differentiable = True
 
     def __init__(self, name: str, body: Callable[..., Any]) -> None:
@@ -37,6 +39,7 @@ class Composite:
         self.name = name
         self.body = body
         self.vjp: JointVJP | None = None
+        self.repeats: Composite | None = None
         COMPOSITES[name] = self
 
     def def_vjp(self, rule: JointVJP) -> JointVJP:

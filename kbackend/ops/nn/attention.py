@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import Any
 
+from kbackend.autodiff.api import vjp
 from kbackend.base import dtypes
 from kbackend.core import lang
 from kbackend.core.composite import composite
@@ -55,6 +56,30 @@ def dot_product_attention_c(
     weights = lang.cast(softmax_c(logits, axes=(3,)), value.dtype)
     out = lang.dot(weights, value, ((3,), (1,)), ((0, 1), (0, 2)))
     return lang.transpose(out, (0, 2, 1, 3))
+
+
+@composite("dot_product_attention_grad")
+def dot_product_attention_grad_c(
+    g: Any, query: Any, key: Any, value: Any, *extra: Any, biased: bool, **params: Any
+) -> Any:
+    """Gradients of `dot_product_attention` in query, key and value, and in the bias if any."""
+    inputs = (query, key, value, *extra[:biased])
+
+    def attend(*inputs: Any) -> Any:
+        return dot_product_attention_c.body(*inputs, *extra[biased:], biased=biased, **params)
+
+    _, pull = vjp(attend, *inputs)
+    return tuple(pull(g))
+
+
+# Weights are computed again: to keep them would take memory of the size of queries x keys.
+dot_product_attention_grad_c.repeats = dot_product_attention_c
+
+
+@dot_product_attention_c.def_vjp
+def _attention_vjp(needs: Any, g: Any, result: Any, *args: Any, **params: Any) -> Any:
+    grads = dot_product_attention_grad_c(g, *args, **params)
+    return (*grads, *[None] * (len(args) - len(grads)))
 
 
 def _repeat_heads(x: Any, times: int) -> Any:
