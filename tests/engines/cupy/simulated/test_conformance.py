@@ -33,6 +33,6 @@ def cases():
         yield pytest.param(case, marks=marks, id=name)
 
 
-@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("case", list(cases()))
 def test_conformance(case, simulator):
     case()
