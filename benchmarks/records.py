@@ -16,7 +16,7 @@ class Record:
     """One thing measured on one peer.
 
     Attributes:
-        group: `macro`, `layers`, `micro`, `startup`, `memory` or `limits`.
+        group: `macro`, `layers`, `convolutions`, `micro`, `startup`, `memory` or `limits`.
         case: model, layer, primitive with its size, …
         phase: `fit`, `predict`, `forward`, …
         peer: name of the peer.

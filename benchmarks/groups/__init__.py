@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..bench import Bench
-from . import layers, limits, macro, memory, micro, startup
+from . import convolutions, layers, limits, macro, memory, micro, startup
 
 GROUPS: dict[str, Callable[[Bench], None]] = {
     "macro": macro.run,
     "layers": layers.run,
+    "convolutions": convolutions.run,
     "micro": micro.run,
     "startup": startup.run,
     "memory": memory.run,

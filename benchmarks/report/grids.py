@@ -86,6 +86,32 @@ def _layers(results: Results) -> list[Grid]:
     return [Grid("layers", note, *_side_by_side(results, "layers", None, "layer"))]
 
 
+def _convolutions(results: Results) -> list[Grid]:
+    records = results.select("convolutions")
+    ways = list(dict.fromkeys(record.peer for record in records))
+    rows = []
+    for case, phase in dict.fromkeys((record.case, record.phase) for record in records):
+        own = {r.peer: r for r in records if (r.case, r.phase) == (case, phase)}
+        least = min(r.least for r in own.values())
+        base = own.get("torch")
+        cells = [Cell(case), Cell(phase)]
+        for way in ways:
+            if way not in own:
+                cells.append(Cell(MISSING))
+                continue
+            record = own[way]
+            text = number(record.extra["flops"] / record.least / 1e9)
+            if base and way != "torch":
+                text += f" {base.least / record.least:.2f}×"
+            cells.append(Cell(text, record.least == least))
+        rows.append(cells)
+    note = "GFLOP/s, counted for all methods as the operations of the direct one; × is the speed "
+    note += "as a multiple of PyTorch's. The gradients are those in the input and in the filters."
+    titles = [way.removeprefix("kbackend-").replace(":", ", ") for way in ways]
+    columns = ["convolution", "direction", *titles]
+    return [Grid("convolutions", note, columns, rows, words=2)]
+
+
 def _memory(results: Results) -> list[Grid]:
     note = "Peak of the resident memory of a process that trains the model, and its growth over "
     note += "the memory after the import; planned is what a compiler has laid out."
@@ -190,6 +216,7 @@ def _limits(results: Results) -> list[Grid]:
 _BUILDERS = {
     "macro": _macro,
     "layers": _layers,
+    "convolutions": _convolutions,
     "micro": _micro,
     "startup": _startup,
     "memory": _memory,

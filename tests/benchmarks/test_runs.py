@@ -8,7 +8,7 @@ import pytest
 from benchmarks import bench as bench_module
 from benchmarks import cli, options, peers, processes, records
 from benchmarks.bench import Bench
-from benchmarks.groups import GROUPS, micro_calls
+from benchmarks.groups import GROUPS, convolution_cases, micro_calls
 from benchmarks.groups.layer_cases import CASES
 from benchmarks.groups.primitive_cases import PRIMITIVES
 from benchmarks.models import all_models
@@ -151,11 +151,13 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every group on kbackend alone; what is measured, not how fast it is."""
     few = tuple(case for case in CASES if case.name == "Dense")
     monkeypatch.setattr("benchmarks.groups.layers.CASES", few)
+    first = convolution_cases.CASES[:1]
+    monkeypatch.setattr("benchmarks.groups.convolutions.CASES", first)
     # Plots have a test of their own.
     monkeypatch.setattr(cli.plots, "save", lambda results, folder: {})
     out = tmp_path / "out"
     arguments = ["--quick", "--repeats", "1", "--peers", "kbackend-numpy", "--models", "small"]
-    groups = ["macro", "layers", "startup", "memory"]
+    groups = ["macro", "layers", "convolutions", "startup", "memory"]
     assert cli.main([*arguments, "--only", ",".join(groups), "--out", str(out)]) == 0
     results = records.load(out / "results.json")
     assert results.failures == []
