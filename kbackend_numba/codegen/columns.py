@@ -70,9 +70,23 @@ class Block:
 
 
 def each_block(
-    code: Code, dtype: str, columns: Value, width: Width, body: Callable[[Block], None]
+    code: Code,
+    dtype: str,
+    span: tuple[Value, Value],
+    columns: Value,
+    width: Width,
+    body: Callable[[Block], None],
 ) -> None:
-    """Writes `body` for all blocks of columns."""
+    """Writes `body` for blocks of columns.
+
+    Args:
+        code: where to write.
+        dtype: of the elements.
+        span: where the first block begins, and before which column the last one does.
+        columns: how many columns there are.
+        width: of a block.
+        body: what to do.
+    """
     step = width.vectors * code.target.lanes(Type(dtype).bits // 8)
-    with code.loop(0, columns, step) as at:
+    with code.loop(*span, step) as at:
         body(Block(code, dtype, at, columns, width))

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from kbackend.engine.program import Ints, Prepared
 from kbackend_numba.codegen.code import Code
-from kbackend_numba.codegen.columns import Block, each_block
+from kbackend_numba.codegen.columns import Block
 from kbackend_numba.codegen.value import Value
 from kbackend_numba.kernels.ending import Ending
 from kbackend_numba.kernels.normalization_groups import (
     Matrices,
+    Share,
     Sizes,
     WriteColumns,
     WriteGroup,
@@ -29,36 +30,47 @@ from kbackend_numba.native import Call, native
 # ----- statistics -----
 
 
-def _shift(sizes: Sizes, matrix: Value, load: Callable[[Value], list[Value]]) -> list[Value]:
-    """The mean of a few rows of a matrix, which is near enough to that of all. `load` reads a row
-    of x."""
-    first = matrix * sizes.rows
-    rows = [load((first + sizes.rows * i // 4) * sizes.columns) for i in range(4)]
-    return [(a + b + (c + d)) * 0.25 for a, b, c, d in zip(*rows, strict=True)]
+def shift(
+    first: Value, rows: Value, columns: Value, load: Callable[[Value], list[Value]]
+) -> list[Value]:
+    """The mean of a few rows, which is near enough to that of all.
+
+    Args:
+        first: number of a matrix's first row.
+        rows: how many it has.
+        columns: how many it has.
+        load: reads a row of x that begins at a given element.
+    """
+    few = [load((first + rows * i // 4) * columns) for i in range(4)]
+    return [(a + b + (c + d)) * 0.25 for a, b, c, d in zip(*few, strict=True)]
 
 
-def _moments_of_group(
-    code: Code, sizes: Sizes, item: Value, matrix: Value, start: Value, stop: Value
-) -> None:
+def moments_of_groups(matrices: Matrices, arrays: Ints) -> Call:
+    """The call that writes `partial` from `x`."""
+    return by_groups(matrices, "moments of groups", (), _moments_of_group, arrays, 1)
+
+
+def _moments_of_group(code: Code, sizes: Sizes, share: Share) -> None:
     """Writes `partial` from `x`: sums of the differences to a shift, and of their squares."""
     partial, x = code.array(0), code.array(1)
     columns = sizes.columns
 
     def block(block: Block) -> None:
-        shifts = _shift(sizes, matrix, lambda row: block.load(x, row))
+        first = share.matrix * sizes.rows
+        shifts = shift(first, sizes.rows, columns, lambda row: block.load(x, row))
         zero = code.number(0.0, sizes.dtype, sizes.lanes)
         totals, squares = ([code.var(zero) for _ in shifts] for _ in range(2))
-        with code.loop(start, stop) as row:
+        with code.loop(share.start, share.stop) as row:
             values = block.load(x, row * columns)
-            for value, shift, total, square in zip(values, shifts, totals, squares, strict=True):
-                apart = value - shift
+            for value, near, total, square in zip(values, shifts, totals, squares, strict=True):
+                apart = value - near
                 total.set(total.value + apart)
                 square.set(code.fma(apart, apart, square.value))
-        place = item * 2 * columns
+        place = share.group * 2 * columns
         block.store([total.value for total in totals], partial, place)
         block.store([square.value for square in squares], partial, place + columns)
 
-    each_block(code, sizes.dtype, columns, sizes.width, block)
+    sizes.each_block(code, share, block)
 
 
 def _moments(epsilon: float, scaled: bool) -> WriteColumns:
@@ -73,12 +85,12 @@ def _moments(epsilon: float, scaled: bool) -> WriteColumns:
         def load(row: Value) -> list[Value]:
             return [code.load(code.array(4), row + column, dtype, lanes, mask)]
 
-        (shift,) = _shift(sizes, matrix, load)
+        (near,) = shift(matrix * sizes.rows, sizes.rows, sizes.columns, load)
         total, squares = joined(code, sizes, 3, matrix * sizes.groups, column, mask)
         apart = total / n
         # Rounding must not make it negative.
         variance = code.maximum(squares / n - apart * apart, 0.0)
-        code.store(shift + apart, code.array(0), place, mask)
+        code.store(near + apart, code.array(0), place, mask)
         code.store(variance, code.array(1), place, mask)
         factor = 1.0 / code.call("sqrt", variance + epsilon)
         if scaled:
@@ -114,9 +126,9 @@ def standardize(
     key = (epsilon, scaled)
     arrays = (1, 2, factor, partial, 3, *scale)
     calls = [
-        by_groups(matrices, "moments of groups", (), _moments_of_group, (partial, 3), 1),
+        moments_of_groups(matrices, (partial, 3)),
         by_columns(matrices, "moments of columns", key, _moments(*key), arrays),
-        _applied(matrices, (0, 3, 1, factor, *offset), ended),
+        applied(matrices, (0, 3, 1, factor, *offset), ended),
     ]
     overwrites = _overwrites(ended, outputs=3)
     return native(calls, [matrices.partial(2), matrices.table()], overwrites)
@@ -128,7 +140,7 @@ def _overwrites(ended: Ended | None, outputs: int) -> list[tuple[int, int]]:
     return [(i, 0) for i in (0, *alike)]
 
 
-def _applied(matrices: Matrices, arrays: Ints, ended: Ended | None) -> Call:
+def applied(matrices: Matrices, arrays: Ints, ended: Ended | None = None) -> Call:
     """The call that writes `y` from `x, mean, factor`, and an offset if there is one."""
     centred = len(arrays) > 4
     write = _apply(centred, ended and ended.ending)
@@ -137,16 +149,14 @@ def _applied(matrices: Matrices, arrays: Ints, ended: Ended | None) -> Call:
 
 
 def _apply(centred: bool, ending: Ending | None) -> WriteGroup:
-    def write(
-        code: Code, sizes: Sizes, item: Value, matrix: Value, start: Value, stop: Value
-    ) -> None:
+    def write(code: Code, sizes: Sizes, share: Share) -> None:
         y, x, mean, factor = (code.array(i) for i in range(4))
         finish = ending and ending.writer(code, 4 + centred)
 
         def block(block: Block) -> None:
-            means, factors = (block.load(a, matrix * sizes.columns) for a in (mean, factor))
+            means, factors = (block.load(a, share.matrix * sizes.columns) for a in (mean, factor))
             offsets = block.load(code.array(4), code.number(0)) if centred else []
-            with code.loop(start, stop) as row:
+            with code.loop(share.start, share.stop) as row:
                 place = row * sizes.columns
                 values = [v - m for v, m in zip(block.load(x, place), means, strict=True)]
                 if centred:
@@ -159,7 +169,7 @@ def _apply(centred: bool, ending: Ending | None) -> WriteGroup:
                     values = [finish(v, part) for v, part in zip(values, parts, strict=True)]
                 block.store(values, y, place)
 
-        each_block(code, sizes.dtype, sizes.columns, sizes.width, block)
+        sizes.each_block(code, share, block)
 
     return write
 
@@ -171,12 +181,17 @@ def batch_normalization(
     """`y` of `x, mean, variance`, and of scale and offset if there are any. `factor` is the place
     of the scratch array."""
     scale, offset = (4,) * scaled, (4 + scaled,) * centred
-    key = (epsilon, scaled)
     calls = [
-        by_columns(matrices, "factors", key, _factors(*key), (factor, 3, *scale)),
-        _applied(matrices, (0, 1, 2, factor, *offset), ended),
+        factors(matrices, epsilon, (factor, 3, *scale)),
+        applied(matrices, (0, 1, 2, factor, *offset), ended),
     ]
     return native(calls, [matrices.table()], _overwrites(ended, outputs=1))
+
+
+def factors(matrices: Matrices, epsilon: float, arrays: Ints) -> Call:
+    """The call that writes `factor` from `variance`, and a scale if there is one."""
+    key = (epsilon, len(arrays) > 2)
+    return by_columns(matrices, "factors", key, _factors(*key), arrays)
 
 
 def _factors(epsilon: float, scaled: bool) -> WriteColumns:

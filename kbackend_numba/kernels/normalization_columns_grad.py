@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from kbackend.engine.program import Prepared
+from kbackend.engine.program import Ints, Prepared
 from kbackend_numba.codegen.code import Code
-from kbackend_numba.codegen.columns import Block, each_block
+from kbackend_numba.codegen.columns import Block
 from kbackend_numba.codegen.value import Value
 from kbackend_numba.kernels.normalization_groups import (
     Matrices,
+    Share,
     Sizes,
     WriteColumns,
     by_columns,
@@ -16,30 +17,33 @@ from kbackend_numba.kernels.normalization_groups import (
 )
 from kbackend_numba.kernels.normalization_rows import Wanted
 from kbackend_numba.kernels.partial_sums import add_groups
-from kbackend_numba.native import native
+from kbackend_numba.native import Call, native
 
 
-def _sums_of_group(
-    code: Code, sizes: Sizes, item: Value, matrix: Value, start: Value, stop: Value
-) -> None:
+def sums_of_groups(matrices: Matrices, arrays: Ints) -> Call:
+    """The call that writes `partial` from `g, x, mean`."""
+    return by_groups(matrices, "gradient sums of groups", (), _sums_of_group, arrays, 2)
+
+
+def _sums_of_group(code: Code, sizes: Sizes, share: Share) -> None:
     """Writes `partial` from `g, x, mean`: sums of g and of g * (x - mean)."""
     partial, g, x, mean = (code.array(i) for i in range(4))
     columns = sizes.columns
 
     def block(block: Block) -> None:
-        means = block.load(mean, matrix * columns)
+        means = block.load(mean, share.matrix * columns)
         zero = code.number(0.0, sizes.dtype, sizes.lanes)
         totals, along = ([code.var(zero) for _ in means] for _ in range(2))
-        with code.loop(start, stop) as row:
+        with code.loop(share.start, share.stop) as row:
             given, values = (block.load(a, row * columns) for a in (g, x))
             for d, v, m, total, weighted in zip(given, values, means, totals, along, strict=True):
                 total.set(total.value + d)
                 weighted.set(code.fma(d, v - m, weighted.value))
-        place = item * 2 * columns
+        place = share.group * 2 * columns
         block.store([total.value for total in totals], partial, place)
         block.store([total.value for total in along], partial, place + columns)
 
-    each_block(code, sizes.dtype, columns, sizes.width, block)
+    sizes.each_block(code, share, block)
 
 
 def standardize_grad(matrices: Matrices, epsilon: float, scaled: bool, wanted: Wanted) -> Prepared:
@@ -55,17 +59,15 @@ def standardize_grad(matrices: Matrices, epsilon: float, scaled: bool, wanted: W
     parts = range(table + 1, table + 1 + wanted.parameters)
     outputs = range(int(wanted.x), made)
     key = (epsilon, scaled, *wanted)
-    sums = (partial, g, x, mean)
     arrays = (
         table, partial, g_mean, g_variance, variance, *(parts if several else outputs), *scale,
     )  # fmt: skip
     calls = [
-        by_groups(matrices, "gradient sums of groups", (), _sums_of_group, sums, 2),
+        sums_of_groups(matrices, (partial, g, x, mean)),
         by_columns(matrices, "gradient factors", key, _gradient_factors(*key), arrays),
     ]
     if wanted.x:
-        last = (0, g, x, mean, table)
-        calls.append(by_groups(matrices, "apply gradient", (), _apply_gradient, last, 3))
+        calls.append(gradient_applied(matrices, (0, g, x, mean, table)))
     scratch = [matrices.partial(2), matrices.table(3)]
     if several:
         for output, part in zip(outputs, parts, strict=True):
@@ -109,17 +111,22 @@ def _gradient_factors(
     return write
 
 
-def _apply_gradient(
-    code: Code, sizes: Sizes, item: Value, matrix: Value, start: Value, stop: Value
-) -> None:
+def gradient_applied(matrices: Matrices, arrays: Ints) -> Call:
+    """The call that writes `dx` from `g, x, mean` and the table of factors."""
+    return by_groups(matrices, "apply gradient", (), _apply_gradient, arrays, 3)
+
+
+def _apply_gradient(code: Code, sizes: Sizes, share: Share) -> None:
     """Writes `dx` from `g, x, mean` and the table of factors."""
     dx, g, x, mean, table = (code.array(i) for i in range(5))
     columns = sizes.columns
 
     def block(block: Block) -> None:
-        means = block.load(mean, matrix * columns)
-        factors, slopes, levels = (block.load(table, (matrix * 3 + i) * columns) for i in range(3))
-        with code.loop(start, stop) as row:
+        means = block.load(mean, share.matrix * columns)
+        factors, slopes, levels = (
+            block.load(table, (share.matrix * 3 + i) * columns) for i in range(3)
+        )
+        with code.loop(share.start, share.stop) as row:
             place = row * columns
             values = [v - m for v, m in zip(block.load(x, place), means, strict=True)]
             three = zip(values, slopes, levels, strict=True)
@@ -127,4 +134,4 @@ def _apply_gradient(
             three = zip(block.load(g, place), factors, values, strict=True)
             block.store([code.fma(d, factor, v) for d, factor, v in three], dx, place)
 
-    each_block(code, sizes.dtype, columns, sizes.width, block)
+    sizes.each_block(code, share, block)

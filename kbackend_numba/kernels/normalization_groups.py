@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from kbackend.engine.program import Ints, Spec
 from kbackend_numba.codegen.code import Code
-from kbackend_numba.codegen.columns import Width, width_of
+from kbackend_numba.codegen.columns import Block, Width, each_block, width_of
 from kbackend_numba.codegen.compile import function
+from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.value import Type, Value
 from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.kernels.partial_sums import Groups, groups_of, rows_of_group
@@ -20,8 +21,8 @@ from kbackend_numba.native import Call
 
 # Nanoseconds for a byte.
 _BYTE = 0.035
-# Columns whose statistics are one item.
-_SPAN = 256
+# Columns whose statistics are one item, and those of a share, roughly.
+_SPAN, _WIDE = 256, 2048
 
 # What the code of a function depends on besides the dtype and the number of columns.
 Key = tuple[Any, ...]
@@ -58,27 +59,52 @@ class Matrices(NamedTuple):
 
 # ----- the two kinds of functions -----
 
-# Writes what is done with a group: given its number among all, its matrix, its first row and that
-# behind its last.
-WriteGroup = Callable[[Code, "Sizes", Value, Value, Value, Value], None]
+
+class Share(NamedTuple):
+    """Some rows of a matrix, and some of its columns.
+
+    Attributes:
+        group: number of the rows' group among all.
+        matrix: number of the matrix.
+        start: the first row, counted over all matrices.
+        stop: the one behind the last.
+        first: the first column.
+        last: the one behind the last.
+    """
+
+    group: Value
+    matrix: Value
+    start: Value
+    stop: Value
+    first: Value
+    last: Value
+
+
+# Writes what is done with a share.
+WriteGroup = Callable[[Code, "Sizes", Share], None]
 # Writes what is done with a vector of columns: given the matrix, the place of the vector in a
 # table, its place in a row, and its mask.
 WriteColumns = Callable[[Code, "Sizes", Value, Value, Value, Value | None], None]
 
 
 class Sizes:
-    """What functions are told."""
+    """What functions are told: columns and rows of a matrix, rows of a group, groups of a matrix,
+    columns of a share."""
 
     def __init__(self, code: Code, dtype: str, width: Width) -> None:
         self.dtype, self.width = dtype, width
         self.lanes = code.target.lanes(Type(dtype).bits // 8)
-        self.columns, self.rows, self.size, self.groups = (code.size(i) for i in range(4))
+        self.columns, self.rows, self.size, self.groups, self.span = map(code.size, range(5))
+
+    def each_block(self, code: Code, share: Share, body: Callable[[Block], None]) -> None:
+        """Writes `body` for all blocks of a share's columns."""
+        each_block(code, self.dtype, (share.first, share.last), self.columns, self.width, body)
 
 
 def by_groups(
     matrices: Matrices, name: str, key: Key, write: WriteGroup, arrays: Ints, moved: int
 ) -> Call:
-    """A call whose items are groups of rows.
+    """A call whose items are shares of a matrix.
 
     Args:
         matrices: what it is about.
@@ -93,16 +119,24 @@ def by_groups(
 
     def body(code: Code) -> None:
         sizes = Sizes(code, dtype, width)
+        spans = (sizes.columns + sizes.span - 1) // sizes.span
         with code.loop(code.begin, code.end) as item:
-            matrix = item // sizes.groups
-            group = item - matrix * sizes.groups
-            start, stop = rows_of_group(code, group, sizes.size, sizes.rows)
-            first = matrix * sizes.rows
-            write(code, sizes, item, matrix, first + start, first + stop)
+            group = item // spans
+            matrix = group // sizes.groups
+            first = (item - group * spans) * sizes.span
+            last = first + sizes.span
+            last = code.select(last < sizes.columns, last, sizes.columns)
+            inside = group - matrix * sizes.groups
+            start, stop = rows_of_group(code, inside, sizes.size, sizes.rows)
+            before = matrix * sizes.rows
+            write(code, sizes, Share(group, matrix, before + start, before + stop, first, last))
 
     made = function((name, dtype, width, *key), body)
-    cost = groups.size * matrices.columns * Type(dtype).bits / 8 * _BYTE * moved
-    return Call(made, arrays, _told(matrices), matrices.number * groups.number, cost)
+    told = _told(matrices)
+    span = min(told[-1], matrices.columns)
+    items = matrices.number * groups.number * -(-matrices.columns // span)
+    cost = groups.size * span * Type(dtype).bits / 8 * _BYTE * moved
+    return Call(made, arrays, told, items, cost)
 
 
 def by_columns(matrices: Matrices, name: str, key: Key, write: WriteColumns, arrays: Ints) -> Call:
@@ -132,7 +166,9 @@ def by_columns(matrices: Matrices, name: str, key: Key, write: WriteColumns, arr
 
 
 def _told(matrices: Matrices) -> Ints:
-    return (matrices.columns, matrices.rows, *matrices.groups)
+    width = width_of(matrices.columns, matrices.dtype)
+    block = width.vectors * host().lanes(Type(matrices.dtype).bits // 8)
+    return (matrices.columns, matrices.rows, *matrices.groups, _WIDE // block * block)
 
 
 # ----- sums over groups, and over all of them -----

@@ -15,8 +15,8 @@ from kbackend_numba.codegen.value import Type, Value
 from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.native import Call
 
-# Elements that a group has at least, and groups that there are at most.
-_ELEMENTS, _MOST = 8192, 128
+# Elements and rows that a group has at least, and groups that there are at most.
+_ELEMENTS, _ROWS, _MOST = 8192, 16, 128
 # Columns that are added up as one item.
 _SPAN = 256
 
@@ -39,7 +39,7 @@ class Groups(NamedTuple):
 
 def groups_of(rows: int, columns: int) -> Groups:
     """How the rows of a matrix are grouped."""
-    size = max(1, -(-_ELEMENTS // columns), -(-rows // _MOST))
+    size = max(_ROWS, -(-_ELEMENTS // columns), -(-rows // _MOST))
     return Groups(size, -(-rows // size))
 
 

@@ -24,8 +24,17 @@ LAYOUTS = [
     ((16, 16, 16, 40), (0, 1, 2), (1, 1, 1, 40)),
     ((7, 11, 64), (0, 1), (1, 1, 64)),
     ((9, 640), (0,), (1, 640)),
+    ((18, 2100), (0,), (1, 2100)),
     ((3, 50, 17), (1,), (1, 1, 17)),
     ((2, 30, 30, 32), (1, 2), (1, 1, 1, 32)),
+]
+# Groups of columns that share their statistics.
+JOINT = [
+    ((4, 6, 5, 3), (0, 2, 3), (1, 6, 1, 1)),
+    ((4, 3, 30, 20), (0, 2, 3), (1, 3, 1, 1)),
+    ((3, 6, 6, 4, 5), (1, 2, 4), (1, 1, 1, 4, 5)),
+    ((2, 9, 9, 8, 16), (1, 2, 4), (1, 1, 1, 8, 16)),
+    ((2, 7, 2, 300), (1, 3), (1, 1, 2, 300)),
 ]
 AFFINE = [(True, True), (True, False), (False, True), (False, False)]
 
@@ -63,7 +72,7 @@ def standardize(rng, shape, axes, row, scaled, centred, dtype="float32"):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("scaled", "centred"), AFFINE)
-@pytest.mark.parametrize(("shape", "axes", "row"), LAYOUTS)
+@pytest.mark.parametrize(("shape", "axes", "row"), LAYOUTS + JOINT)
 def test_standardize(shape, axes, row, scaled, centred, dtype, rng):
     forward, params, backward, grad_params = standardize(
         rng, shape, axes, row, scaled, centred, dtype
@@ -74,7 +83,7 @@ def test_standardize(shape, axes, row, scaled, centred, dtype, rng):
         check("standardize_grad", backward, {**grad_params, "needs_x": False})
 
 
-@pytest.mark.parametrize(("shape", "axes", "row"), LAYOUTS[8:13])
+@pytest.mark.parametrize(("shape", "axes", "row"), [*LAYOUTS[8:14], *JOINT[:2]])
 def test_batch_normalization(shape, axes, row, rng):
     mean, variance = draw(rng, row), np.abs(draw(rng, row))
     for scaled, centred in AFFINE:
@@ -140,7 +149,7 @@ def test_nan_and_infinity_stay_visible(shape, axes, row, place, value, rng):
 
 
 def test_layouts_that_are_declined(rng):
-    for shape, axes, row in [((4, 6, 5, 3), (0, 2, 3), (1, 6, 1, 1)), ((4, 6), (1,), (4, 1))]:
+    for shape, axes, row in [((4, 6, 5, 3), (0, 2), (1, 6, 1, 3)), ((4, 6), (1,), (4, 1))]:
         forward, params, _, _ = standardize(rng, shape, axes, row, True, True)
         outputs = harness.reference("standardize", forward, params)
         assert harness.prepared("standardize", forward, outputs, params) is None
