@@ -23,7 +23,7 @@ from kbackend_numba import threads
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
 from kbackend_numba.codegen.finish import Finish, Part
-from kbackend_numba.codegen.target import host
+from kbackend_numba.codegen.target import Target, host
 from kbackend_numba.codegen.tile import LaneTile, Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
@@ -274,7 +274,7 @@ class _Correlation:
             column = group * size["columns"] + column
             y = code.offset(self.y, into + column, self.dtype)
             masks = [code.first(left - j * self.lanes, self.lanes) for j in range(self.vectors)]
-            rows = tile_rows(self.vectors)
+            rows = tile_rows(self.vectors, code.target)
             with code.loop(0, count, rows) as first:
                 places = [code.minimum(first + i, count - 1) for i in range(rows)]
                 x_at = [code.size(record["at_x"] + place) for place in places]
@@ -330,6 +330,6 @@ class _Correlation:
             tile.accumulate(here, x_at, 1, there, self.width, record["run"])
 
 
-def tile_rows(vectors: int) -> int:
+def tile_rows(vectors: int, target: Target) -> int:
     """Rows of a tile: as many as there are registers for, and general registers for offsets."""
-    return min(12, (host().registers - vectors - 1) // vectors)
+    return min(12, (target.registers - vectors - 1) // vectors)

@@ -115,7 +115,7 @@ def _height(at_row: np.ndarray, vectors: int) -> tuple[int, bool]:
         at_row: offsets of the rows of the filters.
         vectors: in a row of a tile.
     """
-    most, count = tile_rows(vectors), len(at_row)
+    most, count = tile_rows(vectors, host()), len(at_row)
     ends = np.flatnonzero(np.diff(at_row) != 1) + 1
     runs = np.diff([0, *ends, count])
     run = int(np.gcd.reduce(runs))

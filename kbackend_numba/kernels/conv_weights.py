@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
-from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.kernels.copying import transposed
 from kbackend_numba.native import Call
@@ -118,7 +117,7 @@ def _panel(
     target: Address,
     columns: Value,
 ) -> None:
-    lanes = host().lanes(4 if dtype == "float32" else 8)
+    lanes = code.target.lanes(4 if dtype == "float32" else 8)
     rows = size["rows"]
     with code.loop(0, width, lanes) as j:
         if not turned:

@@ -118,7 +118,7 @@ def convolution(
     width = panel_width(columns, _DTYPE)
     panels = -(-columns // width)
     points = (m + 2) ** 2
-    rows = tile_rows(width // host().lanes())
+    rows = tile_rows(width // host().lanes(), host())
     most = max(rows, _PLANES // (4 * points * (channels + columns)))
     tiled = tiling(x, y, low, m, most, rows)
     source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
@@ -207,11 +207,11 @@ class _Convolution:
         self.m, self.width, self.ending = m, width, ending
         self.short = short(m)
         self.points = self.short.points
-        self.height = tile_rows(width // host().lanes())
 
     def write(self, code: Code) -> None:
         """Writes it."""
         self.code, self.lanes = code, code.lanes
+        self.height = tile_rows(self.width // code.lanes, code.target)
         self.y, x, self.filters, memory, copies = [code.array(i) for i in range(5)]
         self.finish = self.ending and self.ending.writer(code, 5)
         self.size = size = {name: code.size(i) for i, name in enumerate(_HEADER)}

@@ -77,7 +77,7 @@ def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
     blocks_sum = -(-blocks // sums)
     sums = -(-blocks // blocks_sum)
     items = sums * shares
-    height = next(n for n in range(tile_rows(width // lanes), 0, -1) if share % n == 0)
+    height = next(n for n in range(tile_rows(width // lanes, host()), 0, -1) if share % n == 0)
     key = ("winograd filter gradient", m, height, width)
     tiles = x[0] * lines * inner.positions
     work = tiles * points * 2 * channels * columns / FLOPS
