@@ -3,9 +3,6 @@
 import numpy as np
 import pytest
 
-from kbackend_numba.codegen.code import Code
-from kbackend_numba.codegen.compile import object_code
-from kbackend_numba.codegen.target import describe
 from kbackend_numba.kernels import random
 from tests.engines.numba import harness
 
@@ -36,20 +33,3 @@ def test_without_wide_vectors(monkeypatch):
     random.native([call]).run(out, state)
     wanted = harness.reference("random_bits", [state], {"shape": (1001,), "width": 32})
     np.testing.assert_array_equal(out, wanted[0])
-
-
-@pytest.mark.parametrize(
-    ("triple", "cpu", "features"),
-    [
-        ("x86_64-unknown-linux-gnu", "haswell", "+avx2,+fma"),
-        ("x86_64-unknown-linux-gnu", "x86-64", ""),
-    ],
-)
-def test_compiles_for_other_cpus(triple, cpu, features):
-    def module():
-        code = Code("random", target)
-        random._write(code)
-        return code.finish()
-
-    target = describe(triple, cpu, features)
-    assert object_code(module, target)
