@@ -121,7 +121,9 @@ class Blas:
         self._cp = cp
         self._library: Any = None
         self._handles: dict[int, Any] = {}
-        self._workspaces: list[Any] = []
+        # Device -> memory of its handle, and the stream that the handle uses.
+        self._workspaces: dict[int, Any] = {}
+        self._streams: dict[int, int] = {}
 
     def _load(self) -> Any:
         if self._library is None:
@@ -139,13 +141,22 @@ class Blas:
         if handle is None:
             library, handle = self._load(), ctypes.c_void_p()
             _check(library.cublasCreate_v2(ctypes.byref(handle)), "cublasCreate")
-            memory = self._cp.cuda.alloc(_WORKSPACE)
-            place = ctypes.c_void_p(memory.ptr)
-            size = ctypes.c_size_t(_WORKSPACE)
-            _check(library.cublasSetWorkspace_v2(handle, place, size), "cublasSetWorkspace")
             self._handles[device] = handle
-            self._workspaces.append(memory)
+            self._workspaces[device] = self._cp.cuda.alloc(_WORKSPACE)
         return handle
+
+    def _follow(self, device: int) -> None:
+        """Lets a handle work on the current stream."""
+        stream = self._cp.cuda.get_current_stream().ptr
+        if self._streams.get(device) == stream:
+            return
+        library, handle = self._library, self._handles[device]
+        _check(library.cublasSetStream_v2(handle, ctypes.c_void_p(stream)), "cublasSetStream")
+        # With a new stream cuBLAS forgets its workspace.
+        place = ctypes.c_void_p(self._workspaces[device].ptr)
+        size = ctypes.c_size_t(_WORKSPACE)
+        _check(library.cublasSetWorkspace_v2(handle, place, size), "cublasSetWorkspace")
+        self._streams[device] = stream
 
     def prepare(
         self,
@@ -174,10 +185,10 @@ class Blas:
         c, large = ctypes.c_int, ctypes.c_longlong
         # cuBLAS goes by columns: what it takes for the transposed result is the result by rows.
         shape = (c(p.y.transposed), c(p.x.transposed), c(p.columns), c(p.rows), c(p.inner))
-        current = self._cp.cuda.get_current_stream
+        device, follow = self._cp.cuda.runtime.getDevice(), self._follow
 
         def call(out: Any, x: Any, y: Any) -> None:
-            library.cublasSetStream_v2(handle, ctypes.c_void_p(current().ptr))
+            follow(device)
             status = library.cublasGemmStridedBatchedEx(
                 handle, *shape, ctypes.byref(one),
                 ctypes.c_void_p(y.data.ptr), c(kind), c(p.y.lead), large(p.y.step),

@@ -9,13 +9,21 @@ import kbackend as keras
 from kbackend.compiler import executable
 from kbackend.compiler.compiled import jit
 from kbackend.engine import loader
+from kbackend.ir import trace
 from tests.engines.cupy.simulated import models
+
+
+def use(engine):
+    """Chooses an engine."""
+    keras.set_backend(engine)
+    # Bodies of composites are kept with literals of the engine that they were traced on.
+    trace._bodies.clear()
 
 
 @pytest.fixture
 def gpu(simulator):
     """The CuPy engine, chosen for the test."""
-    keras.set_backend("cupy")
+    use("cupy")
     return simulator
 
 
@@ -38,7 +46,7 @@ def test_curves_are_those_of_numpy(gpu, name):
     x, y = models.data(name)
     found = {}
     for engine in ("cupy", "numpy"):
-        keras.set_backend(engine)
+        use(engine)
         model = models.compiled(name)
         history = models.fit(model, x, y, epochs=3).history
         found[engine] = history, model.predict(x, batch_size=models.BATCH, verbose=0)
@@ -113,7 +121,7 @@ def test_variables_that_are_assigned_between_steps(gpu):
     x, y = models.data("mlp")
     results = {}
     for engine in ("cupy", "numpy"):
-        keras.set_backend(engine)
+        use(engine)
         model = models.compiled("mlp")
         for _ in range(2):
             models.fit(model, x, y)
@@ -132,7 +140,7 @@ def test_batches_of_another_size(gpu):
     x, y = models.data("cnn")
     model = models.compiled("cnn")
     models.fit(model, x[:-3], y[:-3], epochs=2)
-    keras.set_backend("numpy")
+    use("numpy")
     reference = models.compiled("cnn")
     models.fit(reference, x[:-3], y[:-3], epochs=2)
     weights = zip(model.get_weights(), reference.get_weights(), strict=True)
