@@ -25,7 +25,7 @@ _NEAR, _FAR = 0.011, 0.033
 # Bytes that fit in one.
 _CACHE = 1 << 20
 # Nanoseconds to begin a row.
-_PER_ROW = 4.0
+_PER_ROW = 1.5
 
 
 def turn_of(body: Body) -> int:
