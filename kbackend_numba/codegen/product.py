@@ -9,6 +9,7 @@ item first packs the panels of its block into scratch memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
@@ -76,6 +77,10 @@ def write_product(code: Code, form: Form, finish: Finish | None = None) -> None:
         finish: what becomes of the sums.
     """
     _Product(code, form, finish).write()
+
+
+# Bytes of a cache line.
+_LINE = 64
 
 
 class _Product:
@@ -193,8 +198,23 @@ class _Product:
                 tile.load(self._at("bias", size["bias"] + column), [0] * tile.rows, masks)
             x = code.offset(a, row * size["a_row"], form.dtype)
             x_rows = [row_step * i for i in range(tile.rows)]
-            tile.accumulate(x, x_rows, x_step, w, w_step, count)
+            tile.accumulate(x, x_rows, x_step, w, w_step, count, beside=self._coming(x, tile.rows))
             tile.store(y, y_rows, masks)
+
+    def _coming(self, x: Address, rows: int) -> Callable[[Value], None] | None:
+        """Asks for what comes next of the first matrix, a line in each step."""
+        code, size, dtype = self.code, self.size, self.form.dtype
+        if self.form.along == "columns":
+            step = size["a_column"]
+            ahead = size["k_block"] * step
+            return lambda k: code.prefetch(x, ahead + k * step, dtype)
+        if self.form.along == "rows":
+            line = _LINE // (4 if dtype == "float32" else 8)
+            step = size["a_row"]
+            ahead = step * rows
+            # Row by row the lines that come after the same number of steps.
+            return lambda k: code.prefetch(x, ahead + (k & (line - 1)) * step + (k & -line), dtype)
+        return None
 
 
 def _ceil(a: Value, b: Value) -> Value:

@@ -47,6 +47,7 @@ class Tile:
         w_step: Index,
         count: Index,
         unroll: int = 0,
+        beside: Callable[[Value], None] | None = None,
     ) -> None:
         """Adds the products of `count` steps.
 
@@ -59,6 +60,7 @@ class Tile:
             count: how many steps.
             unroll: steps that are written out in one turn of the loop; 0: as many as make a turn
                 worth its overhead. More would only strain the registers.
+            beside: what else to do in a step, given its number.
         """
         code = self.code
         x_step, w_step = self._index(x_step), self._index(w_step)
@@ -67,6 +69,8 @@ class Tile:
         whole = count - count % unroll if unroll > 1 else count
         with code.loop(0, whole, unroll) as k:
             for u in range(unroll):
+                if beside is not None:
+                    beside(k + u)
                 self.step(x, row_offsets, (k + u) * x_step, w, (k + u) * w_step)
         if unroll > 1:
             with code.loop(whole, count) as k:
