@@ -64,22 +64,34 @@ class _Generator:
         seed, self._counter = (
             code.load(code.array(state), i, "uint32").cast("uint64") for i in range(2)
         )
-        second = code.number(int(KEY), "uint64")
-        self._keys = [
-            (seed + _wrapped(i * _WEYL[0]), second + _wrapped(i * _WEYL[1])) for i in range(ROUNDS)
-        ]
+        # The keys of the rounds, one pair after the other.
+        self._keys = code.local("uint64", 2 * ROUNDS)
+        for turn in range(ROUNDS):
+            for i, first in enumerate((seed, code.number(int(KEY), "uint64"))):
+                code.store(first + _wrapped(turn * _WEYL[i]), self._keys, 2 * turn + i)
 
     def words(self, number: Value) -> list[Value]:
         """The words of a block, or of as many as `number` has lanes."""
-        code, zero = self._code, number - number
-        counter = code.splat(self._counter, number.type.lanes)
-        # The first block has number 1.
-        c0, c1, c2, c3 = number + 1, counter, zero, zero
-        for k0, k1 in self._keys:
+        code, lanes = self._code, number.type.lanes
+        # The first block has number 1. In the first round the upper half of the counter is 0.
+        high, low = _multiplied(code, _MULTIPLIERS[0], number + 1)
+        k0, k1 = self._key(code.number(0))
+        starts = self._counter ^ k0, code.number(0, "uint64"), high ^ k1, low
+        words = [code.var(code.splat(start, lanes)) for start in starts]
+        # All rounds written out would take five times as long to compile, and be hardly faster.
+        with code.loop(1, ROUNDS) as turn:
+            c0, c1, c2, c3 = (word.value for word in words)
+            k0, k1 = self._key(turn)
             high0, low0 = _multiplied(code, _MULTIPLIERS[0], c0)
             high1, low1 = _multiplied(code, _MULTIPLIERS[1], c2)
-            c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
-        return [c0, c1, c2, c3]
+            after = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+            for word, value in zip(words, after, strict=True):
+                word.set(value)
+        return [word.value for word in words]
+
+    def _key(self, turn: Value) -> tuple[Value, Value]:
+        first, second = (self._code.load(self._keys, turn * 2 + i, "uint64") for i in range(2))
+        return first, second
 
 
 def _wrapped(word: int) -> int:
