@@ -26,6 +26,7 @@ from kbackend.core.masks import get_keras_mask, has_mask, set_keras_mask
 from kbackend.core.primitive import Primitive
 from kbackend.core.stateless import tracing_through
 from kbackend.core.tensor import Tensor
+from kbackend.engine.loader import current_engine
 from kbackend.ir.barrier import BARRIER
 from kbackend.ir.graph import Atom, Eqn, Graph, Lit, Source, Var
 
@@ -491,7 +492,8 @@ _BODIES_LIMIT = 4096
 
 def body_graph(composite: Composite, avals: tuple[Aval, ...], params: dict[str, Any]) -> Body:
     """The graph of a composite's body for arguments of the given avals; kept for the next time."""
-    key = (composite.name, avals, tuple(sorted(params.items())))
+    # Literals in it are arrays of the engine that it was traced on.
+    key = (current_engine(), composite.name, avals, tuple(sorted(params.items())))
     found = _bodies.get(key)
     if found is None:
         made = Trace()

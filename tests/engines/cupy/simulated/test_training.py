@@ -9,15 +9,12 @@ import kbackend as keras
 from kbackend.compiler import executable
 from kbackend.compiler.compiled import jit
 from kbackend.engine import loader
-from kbackend.ir import trace
 from tests.engines.cupy.simulated import models
 
 
 def use(engine):
     """Chooses an engine."""
     keras.set_backend(engine)
-    # Bodies of composites are kept with literals of the engine that they were traced on.
-    trace._bodies.clear()
 
 
 @pytest.fixture
