@@ -25,14 +25,10 @@ def other():
 
 
 def literals(engine):
+    args = (COMPOSITES["gelu"], (Aval((2, 3), "float32"),), {"approximate": False})
     with use_backend(engine):
-        graph = body_graph(
-            COMPOSITES["gelu"], (Aval((2, 3), "float32"),), {"approximate": False}
-        ).graph
-        assert (
-            body_graph(COMPOSITES["gelu"], (Aval((2, 3), "float32"),), {"approximate": False}).graph
-            is graph
-        )
+        graph = body_graph(*args).graph
+        assert body_graph(*args).graph is graph
     return [a.value for eqn in graph.eqns for a in eqn.inputs if isinstance(a, Lit)]
 
 
