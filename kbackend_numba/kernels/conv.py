@@ -9,15 +9,14 @@ from typing import Any
 
 from kbackend.engine.program import Prepared, Region, Spec
 from kbackend_numba.codegen.target import host
-from kbackend_numba.kernels import winograd_filter
-from kbackend_numba.kernels.conv_choice import winograd_tile
+from kbackend_numba.kernels import winograd, winograd_filter
+from kbackend_numba.kernels.conv_choice import Cost, winograd_tile
 from kbackend_numba.kernels.conv_direct import Ended, Pass, correlation
 from kbackend_numba.kernels.conv_filter import filter_gradient
 from kbackend_numba.kernels.conv_source import three
 from kbackend_numba.kernels.conv_weights import Filters
 from kbackend_numba.kernels.copying import packed
 from kbackend_numba.kernels.ending import ending_of
-from kbackend_numba.kernels.winograd import convolution
 from kbackend_numba.native import Native, Prepare
 from kbackend_numpy.kernels.conv_axes import axes_of, phases_of
 
@@ -44,13 +43,15 @@ def _apart(inner: int, filters: int, groups: int) -> bool:
     return inner == 1 and groups == filters > 1
 
 
-def _tile(x: Spec, y: Spec, window: Ints, strides: Ints, dilation: Ints, groups: int) -> int:
+def _tile(
+    cost: Cost, x: Spec, y: Spec, window: Ints, strides: Ints, dilation: Ints, groups: int
+) -> int:
     """See `winograd_tile`; 0 where the method doesn't apply."""
     lanes = host().lanes()
     plain = window == (3, 3) and {*strides, *dilation, groups} == {1}
     if not plain or x.dtype != "float32" or x.shape[-1] % lanes or y.shape[-1] % lanes:
         return 0
-    return winograd_tile(*y.shape[:3], x.shape[-1], y.shape[-1])
+    return winograd_tile(cost, y.shape, x.shape[-1])
 
 
 def _forward(
@@ -73,10 +74,10 @@ def _forward(
         return correlation(*shapes, x.dtype, [every], alone, True, ended)
     each = filters // groups
     how = Filters(groups, inner, each, filters, 1, each, inner * filters)
-    m = _tile(x, y, tuple(window), strides, dilation, groups)
+    m = _tile(winograd.cost, x, y, tuple(window), strides, dilation, groups)
     if m:
         low = tuple([pair[0] for pair in padding])
-        return convolution(*shapes, low, how, False, m, ended)
+        return winograd.convolution(*shapes, low, how, False, m, ended)
     return correlation(*shapes, x.dtype, [every], how, False, ended)
 
 
@@ -98,10 +99,10 @@ def _backward(
     if apart:
         how = Filters(1, 1, filters, filters, 1, 0, filters)
     shapes = _spread(g.shape), _spread(x.shape)
-    m = _tile(g, x, tuple(window), strides, dilation, groups)
+    m = _tile(winograd.cost, g, x, tuple(window), strides, dilation, groups)
     if m:
         low = tuple([2 - pair[0] for pair in padding])
-        return convolution(*shapes, low, how, True, m, ended)
+        return winograd.convolution(*shapes, low, how, True, m, ended)
     axes = axes_of(space, g.shape[1:-1], tuple(window), strides, padding, dilation)
     passes = []
     for phases in product(*map(phases_of, axes)):
@@ -172,7 +173,7 @@ def _filter_gradient(
     x, g = inputs
     if _declined(inputs, outputs):
         return None
-    m = _tile(x, g, window, strides, dilation, groups)
+    m = _tile(winograd_filter.cost, x, g, window, strides, dilation, groups)
     if m:
         low = tuple([pair[0] for pair in padding])
         return winograd_filter.filter_gradient(_spread(x.shape), _spread(g.shape), low, m)

@@ -11,35 +11,29 @@ The environment variable KBACKEND_CONVOLUTION says how far to go: "fast", which 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from math import prod
 
 from kbackend.base.errors import ConfigError
 from kbackend_numba.kernels.conv_direct import FLOPS
 
+Ints = tuple[int, ...]
+Cost = Callable[[int, Ints, int], float]
+
 _VARIABLE = "KBACKEND_CONVOLUTION"
 _TILES = {"fast": 4, "exact": 2, "direct": 0}
 
-# Nanoseconds to transform a number of a tile, and one of the filters.
-_TRANSFORM, _TRANSFORM_FILTERS = 0.15, 0.3
 
-
-def winograd_tile(images: int, height: int, width: int, channels: int, filters: int) -> int:
+def winograd_tile(cost: Cost, y: Ints, channels: int) -> int:
     """Positions along each dimension of the tiles to take, or 0 for the direct method.
 
     Args:
-        images: how many.
-        height: positions.
-        width: positions.
-        channels: that are summed up for each position.
-        filters: results of each position.
+        cost: nanoseconds of Winograd's method, for the positions of a tile and what follows.
+        y: shape of the result, or of its cotangent: `(batch, height, width, filters)`.
+        channels: of the images.
     """
     m = _allowed()
-    if not m:
-        return 0
-    products = 2 * channels * filters / FLOPS
-    tiles = images * -(-height // m) * -(-width // m)
-    each = products + (channels + filters) * _TRANSFORM
-    short = (m + 2) ** 2 * (tiles * each + channels * filters * _TRANSFORM_FILTERS)
-    return m if short < images * height * width * 9 * products else 0
+    return m if m and cost(m, y, channels) < 2 * prod(y) * 9 * channels / FLOPS else 0
 
 
 def _allowed() -> int:

@@ -12,7 +12,7 @@ among the sizes, so that one compiled function does all shapes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -274,24 +274,19 @@ class _Correlation:
             column = group * size["columns"] + column
             y = code.offset(self.y, into + column, self.dtype)
             masks = [code.first(left - j * self.lanes, self.lanes) for j in range(self.vectors)]
-            rows = tile_rows(self.vectors, code.target)
-            with code.loop(0, count, rows) as first:
+
+            def tile(rows: int, first: Value) -> None:
                 places = [code.minimum(first + i, count - 1) for i in range(rows)]
                 x_at = [code.size(record["at_x"] + place) for place in places]
-                tile = self._tile(rows, masks)
-                self._sum(tile, record, x, x_at, w)
+                sums = self._tile(rows, masks)
+                self._sum(sums, record, x, x_at, w)
                 y_at = [code.size(record["at_y"] + place) for place in places]
-                tile.store(y, y_at, masks)
+                sums.store(y, y_at, masks)
                 if self.finish is not None:
-                    last = code.minimum(first + rows, count)
-                    self._finish(
-                        self.finish,
-                        first + record["at_y"],
-                        last + record["at_y"],
-                        into,
-                        column,
-                        masks,
-                    )
+                    last = code.minimum(first + rows, count) + record["at_y"]
+                    self._finish(self.finish, first + record["at_y"], last, into, column, masks)
+
+            each_tile(code, count, tile_rows(self.vectors, code.target), tile)
 
     def _tile(self, rows: int, masks: list[Value]) -> Tile:
         """Sums that begin as zeros."""
@@ -333,3 +328,24 @@ class _Correlation:
 def tile_rows(vectors: int, target: Target) -> int:
     """Rows of a tile: as many as there are registers for, and general registers for offsets."""
     return min(12, (target.registers - vectors - 1) // vectors)
+
+
+def each_tile(code: Code, count: Value, rows: int, tile: Callable[[int, Value], None]) -> None:
+    """Writes the tiles that make up so many rows.
+
+    Those of the last tile that don't exist are to be computed like the last one that does. A low
+    tile sees to it that they are not many.
+
+    Args:
+        code: where to write.
+        count: how many rows there are.
+        rows: of a tile.
+        tile: called with the rows of a tile and its first one.
+    """
+    low = -(-rows // 3)
+    rest = count % rows
+    whole = code.select(rest > low, count, count - rest)
+    with code.loop(0, whole, rows) as first:
+        tile(rows, first)
+    with code.when(whole < count):
+        tile(low, whole)

@@ -19,12 +19,11 @@ from kbackend_numba import threads
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
 from kbackend_numba.codegen.finish import Finish, Part
-from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.tile import Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.codegen.winograd import both_sides, short
-from kbackend_numba.kernels.conv_direct import FLOPS, Ended, panel_width, tile_rows
+from kbackend_numba.kernels.conv_direct import FLOPS, Ended, each_tile, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
 from kbackend_numba.kernels.conv_source import Source, source_of, three, write_source
 from kbackend_numba.kernels.conv_weights import Filters, packing
@@ -39,8 +38,9 @@ _DTYPE = "float32"
 _PLANES = 1 << 20
 # Elements between planes, so that they don't share lines of the cache.
 _APART = 16
-# Nanoseconds to transform a number there or back.
-_TRANSFORM = 0.12
+# Nanoseconds to transform a number of a plane there or back, and one of the filters; to read one
+# again that comes from far away.
+TRANSFORM, TRANSFORM_FILTERS, READ = 0.15, 0.3, 0.1
 
 
 class Tiling(NamedTuple):
@@ -71,7 +71,7 @@ def tiling(x: Ints, y: Ints, low: Ints, m: int, most: int, height: int) -> Tilin
         low: zeros before the source, along both dimensions.
         m: positions of a tile.
         most: tiles in a block.
-        height: how many are multiplied at a time.
+        height: their number should be a multiple of this.
     """
     axes = three(
         [
@@ -92,6 +92,33 @@ def tiling(x: Ints, y: Ints, low: Ints, m: int, most: int, height: int) -> Tilin
         return (-(-tiles // height) * height + 2) / tiles
 
     return Tiling(axes, *min(blocks, key=waste))
+
+
+def _most(m: int, tiles: int, channels: int, columns: int) -> int:
+    """Tiles in a block: so many that their planes stay in the second cache, or where filters are
+    large so many that reading these is no more work than the planes are. Four threads have work."""
+    cached = _PLANES // (4 * (m + 2) ** 2 * (channels + columns))
+    worth = min(64, channels * columns // (2 * (channels + columns)))
+    return max(12, min(max(cached, worth), -(-tiles // 4)))
+
+
+def _cost_of_tiles(m: int, tiles: int, channels: int, columns: int) -> float:
+    each = 2 * channels * columns / FLOPS + (channels + columns) * TRANSFORM
+    return tiles * (m + 2) ** 2 * each
+
+
+def cost(m: int, y: Ints, channels: int) -> float:
+    """Nanoseconds on one thread, roughly.
+
+    Args:
+        m: positions of a tile along each dimension.
+        y: shape of the result, `(batch, height, width, filters)`.
+        channels: that are summed up for each position.
+    """
+    tiles = y[0] * -(-y[1] // m) * -(-y[2] // m)
+    filters = (m + 2) ** 2 * channels * y[3]
+    blocks = -(-tiles // _most(m, tiles, channels, y[3]))
+    return _cost_of_tiles(m, tiles, channels, y[3]) + filters * (TRANSFORM_FILTERS + blocks * READ)
 
 
 def convolution(
@@ -118,9 +145,8 @@ def convolution(
     width = panel_width(columns, _DTYPE)
     panels = -(-columns // width)
     points = (m + 2) ** 2
-    rows = tile_rows(width // host().lanes(), host())
-    most = max(rows, _PLANES // (4 * points * (channels + columns)))
-    tiled = tiling(x, y, low, m, most, rows)
+    tiles = y[0] * -(-y[1] // m) * -(-y[3] // m)
+    tiled = tiling(x, y, low, m, _most(m, tiles, channels, columns), 4)
     source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
     planes = (tiled.tiles * channels + _APART, tiled.tiles * panels * width + _APART)
     room = points * sum(planes) + m * m * columns
@@ -130,10 +156,9 @@ def convolution(
     lines = tiled.axes[0].positions
     blocks = -(-lines // tiled.rows)
     items = -(-x[0] // tiled.images) * blocks
-    tiles = x[0] * lines * tiled.axes[2].positions
     key = ("winograd", m, width, ending)
     work = prod(y) * ending.cost if ending else 0.0
-    work += tiles * points * (2 * channels * columns / FLOPS + (channels + columns) * _TRANSFORM)
+    work += _cost_of_tiles(m, tiles, channels, columns)
     calls.append(
         Call(
             function(key, _Convolution(*key[1:]).write),
@@ -211,7 +236,6 @@ class _Convolution:
     def write(self, code: Code) -> None:
         """Writes it."""
         self.code, self.lanes = code, code.lanes
-        self.height = tile_rows(self.width // code.lanes, code.target)
         self.y, x, self.filters, memory, copies = [code.array(i) for i in range(5)]
         self.finish = self.ending and self.ending.writer(code, 5)
         self.size = size = {name: code.size(i) for i, name in enumerate(_HEADER)}
@@ -251,12 +275,15 @@ class _Convolution:
             place = point * size["plane_y"] + panel * self.width
             y = code.offset(self.after, place, _DTYPE)
             vectors = self.width // self.lanes
-            with code.loop(0, tiles, self.height) as first:
-                places = [code.minimum(first + i, tiles - 1) for i in range(self.height)]
-                tile = Tile(code, self.height, vectors)
+
+            def tile(rows: int, first: Value) -> None:
+                places = [code.minimum(first + i, tiles - 1) for i in range(rows)]
+                sums = Tile(code, rows, vectors)
                 x_at = [place * size["channels"] for place in places]
-                tile.accumulate(x, x_at, 1, w, self.width, size["channels"])
-                tile.store(y, [place * pitch for place in places], [None] * vectors)
+                sums.accumulate(x, x_at, 1, w, self.width, size["channels"])
+                sums.store(y, [place * pitch for place in places], [None] * vectors)
+
+            each_tile(code, tiles, tile_rows(vectors, code.target), tile)
 
     def _back(self, start: Value, tiles: Value, rows: Value) -> None:
         """From planes to the result, from an element on. `rows` of it are left."""
@@ -363,22 +390,18 @@ def transformed_filters(
         position: of the first scratch array. The last one holds the result.
     """
     panels = -(-filters.columns // width)
-    calls, scratch = [], []
-    source, steps = 2, (filters.tap, filters.row, width)
-    if turned:
-        # Columns are put side by side first.
-        pack, _, size = packing(filters, [range(8, -1, -1)], width, _DTYPE, (position, 2))
-        calls.append(pack)
-        scratch.append(Spec((size,), _DTYPE))
-        source, steps = position, (filters.rows * width, width, 9 * filters.rows * width)
+    taps = range(8, -1, -1) if turned else range(9)
+    # What is read along with each other is put side by side first.
+    pack, _, size = packing(filters, [taps], width, _DTYPE, (position, 2))
+    calls, scratch = [pack], [Spec((size,), _DTYPE)]
     key = ("winograd filters", m, width)
     calls.append(
         Call(
             function(key, _filters(m, width)),
-            (position + len(scratch), source),
-            (filters.rows, filters.columns, panels, *steps),
+            (position + 1, position),
+            (filters.rows, panels),
             panels * filters.rows,
-            width * 9 * _TRANSFORM,
+            width * 36 * TRANSFORM_FILTERS,
         )
     )
     points = (m + 2) ** 2
@@ -390,19 +413,16 @@ def _filters(m: int, width: int) -> Callable[[Code], None]:
     """Writes the function whose items are the rows of panels."""
 
     def write(code: Code) -> None:
-        rows, columns, panels, tap, row, panel_step = [code.size(i) for i in range(6)]
+        rows, panels = code.size(0), code.size(1)
         plane = panels * rows * width
         with code.loop(code.begin, code.end) as item:
-            panel = item // rows
-            place = panel * panel_step + item % rows * row
+            place = (item // rows * (rows * 8) + item) * width
             source = code.offset(code.array(1), place, _DTYPE)
             target = code.offset(code.array(0), item * width, _DTYPE)
-            left = columns - panel * width
             with code.loop(0, width, code.lanes) as k:
-                mask = code.first(left - k, code.lanes)
                 block = [
                     [
-                        code.load(source, tap * (3 * i + j) + k, _DTYPE, code.lanes, mask)
+                        code.load(source, rows * width * (3 * i + j) + k, _DTYPE, code.lanes)
                         for j in range(3)
                     ]
                     for i in range(3)

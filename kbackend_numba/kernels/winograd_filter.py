@@ -21,7 +21,14 @@ from kbackend_numba.codegen.winograd import both_sides, short, transposed
 from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
 from kbackend_numba.kernels.conv_source import source_of, write_source
-from kbackend_numba.kernels.winograd import tile_offsets, tiling, write_forward
+from kbackend_numba.kernels.winograd import (
+    READ,
+    TRANSFORM,
+    TRANSFORM_FILTERS,
+    tile_offsets,
+    tiling,
+    write_forward,
+)
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
 
@@ -35,8 +42,38 @@ _APART = 16
 # Items that are enough to share among threads, and that there should be in any case; channels of
 # an item, bytes that all sums may take.
 _ITEMS, _FEW_ITEMS, _CHANNELS, _SUMS = 16, 8, 32, 3 << 20
-# Nanoseconds to transform a number.
-_TRANSFORM = 0.12
+
+
+def _share(channels: int) -> int:
+    """Channels of an item."""
+    return next(n for n in (_CHANNELS, host().lanes(), channels) if channels % n == 0)
+
+
+def _most(m: int, share: int, columns: int) -> int:
+    """Tiles in a block. Each adds to sums that are as large as the planes of some tiles."""
+    return max(32, _PLANES // (4 * (m + 2) ** 2 * (share + columns)))
+
+
+def _cost_of_tiles(m: int, tiles: int, channels: int, columns: int) -> float:
+    share = _share(channels)
+    planes = channels + columns * (channels // share)
+    each = 2 * channels * columns / FLOPS + planes * TRANSFORM
+    # A block reads and writes the sums.
+    again = 2 * READ * channels * columns / _most(m, share, columns)
+    return tiles * (m + 2) ** 2 * (each + again)
+
+
+def cost(m: int, g: Ints, channels: int) -> float:
+    """Nanoseconds on one thread, roughly.
+
+    Args:
+        m: positions of a tile along each dimension.
+        g: shape of the cotangent, `(batch, height, width, filters)`.
+        channels: of the images.
+    """
+    tiles = g[0] * -(-g[1] // m) * -(-g[2] // m)
+    back = (m + 2) ** 2 * channels * g[3] * TRANSFORM_FILTERS
+    return _cost_of_tiles(m, tiles, channels, g[3]) + back
 
 
 def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
@@ -52,9 +89,8 @@ def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
     points = (m + 2) ** 2
     lanes = host().lanes()
     width = panel_width(columns, _DTYPE)
-    share = next(n for n in (_CHANNELS, lanes, channels) if channels % n == 0)
-    most = max(1, _PLANES // (4 * points * (share + columns)))
-    tiled = tiling(x, g, low, m, most, 1)
+    share = _share(channels)
+    tiled = tiling(x, g, low, m, _most(m, share, columns), 1)
     source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
     outer, _, inner = tiled.axes
     back = [
@@ -80,8 +116,7 @@ def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
     height = next(n for n in range(tile_rows(width // lanes, host()), 0, -1) if share % n == 0)
     key = ("winograd filter gradient", m, height, width)
     tiles = x[0] * lines * inner.positions
-    work = tiles * points * 2 * channels * columns / FLOPS
-    work += tiles * points * (channels + columns * shares) * _TRANSFORM
+    work = _cost_of_tiles(m, tiles, channels, columns)
     first = 3
     calls = [
         Call(

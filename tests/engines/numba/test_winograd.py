@@ -12,7 +12,7 @@ from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import object_code
 from kbackend_numba.codegen.target import describe
 from kbackend_numba.codegen.winograd import POINTS, applied, short, transposed
-from kbackend_numba.kernels import conv, conv_direct, conv_filter, winograd, winograd_filter
+from kbackend_numba.kernels import conv, conv_direct, conv_filter, winograd_filter
 from tests.engines.numba import harness
 from tests.engines.numba.test_conv import CASES, calls
 
@@ -135,7 +135,7 @@ def test_code_for_other_processors(triple, features, monkeypatch):
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     target = describe(triple, "", features)
-    for module in (conv, conv_direct, conv_filter, winograd, winograd_filter):
+    for module in (conv, conv_direct, conv_filter, winograd_filter):
         monkeypatch.setattr(module, "host", lambda: target)
     functions = {}
     for case in (CASES["odd channels"], CASES["depthwise"], LARGE):
