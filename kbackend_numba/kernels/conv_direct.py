@@ -321,8 +321,12 @@ class _Correlation:
         step = record["run"] * self.width
         with code.loop(0, record["runs"]) as r:
             here = code.offset(x, code.size(record["at_runs"] + r), self.dtype)
-            there = code.offset(w, r * step, self.dtype)
-            tile.accumulate(here, x_at, 1, there, self.width, record["run"])
+            if self.apart:
+                # A run is one tap.
+                tile.step(here, x_at, 0, w, r * self.width)
+            else:
+                there = code.offset(w, r * step, self.dtype)
+                tile.accumulate(here, x_at, 1, there, self.width, record["run"])
 
 
 def tile_rows(vectors: int, target: Target) -> int:

@@ -40,7 +40,7 @@ _PLANES = 1 << 20
 _APART = 16
 # Nanoseconds to transform a number of a plane there or back, and one of the filters; to read one
 # again that comes from far away.
-TRANSFORM, TRANSFORM_FILTERS, READ = 0.15, 0.3, 0.1
+TRANSFORM, TRANSFORM_FILTERS, READ = 0.15, 0.3, 0.3
 
 
 class Tiling(NamedTuple):

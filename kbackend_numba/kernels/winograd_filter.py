@@ -22,7 +22,6 @@ from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
 from kbackend_numba.kernels.conv_source import source_of, write_source
 from kbackend_numba.kernels.winograd import (
-    READ,
     TRANSFORM,
     TRANSFORM_FILTERS,
     tile_offsets,
@@ -37,6 +36,8 @@ Ints = tuple[int, ...]
 _DTYPE = "float32"
 # Bytes that the planes of a block may take.
 _PLANES = 1 << 19
+# Nanoseconds to read or write a sum.
+_READ = 0.1
 # Elements between planes, so that they don't share lines of the cache.
 _APART = 16
 # Items that are enough to share among threads, and that there should be in any case; channels of
@@ -59,7 +60,7 @@ def _cost_of_tiles(m: int, tiles: int, channels: int, columns: int) -> float:
     planes = channels + columns * (channels // share)
     each = 2 * channels * columns / FLOPS + planes * TRANSFORM
     # A block reads and writes the sums.
-    again = 2 * READ * channels * columns / _most(m, share, columns)
+    again = 2 * _READ * channels * columns / _most(m, share, columns)
     return tiles * (m + 2) ** 2 * (each + again)
 
 
