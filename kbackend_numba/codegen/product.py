@@ -21,8 +21,9 @@ from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import each_vector
 
 # What the call brings: arrays and sizes, in this order.
-ARRAYS = ("c", "a", "b", "bias", "panels")
+ARRAYS = ("c", "a", "b", "bias", "panels", "tiles")
 SIZES = (
+    "m",  # rows of the result
     "n",  # columns of the result
     "k",  # summands
     "k_block",  # summands that are added before the next panel
@@ -41,6 +42,7 @@ SIZES = (
     "c", "c_group", "c_outer", "c_inner", "c_row",
     "panel_step",  # from one panel to the next, where they are read
     "panel_row",  # from one row of a panel to the next
+    "tile_step",  # from one packed tile of the first matrix to the next
     "bias",  # to the first number of the bias
     "begin_with",  # what sums begin with: 0, 1 for the bias, 2 for what stands in the result
 )  # fmt: skip
@@ -54,6 +56,7 @@ class Form(NamedTuple):
         two_heights: whether there are others.
         vectors: in a row of a tile.
         along: what lies side by side in the first matrix: "rows", "columns" or nothing, "".
+        copied: whether the first matrix is packed.
         packing: what lies side by side in the second matrix, which is packed; `None` if it isn't.
         tail: whether the last panel is not full.
         dtype: of all matrices.
@@ -63,6 +66,7 @@ class Form(NamedTuple):
     two_heights: bool
     vectors: int
     along: str
+    copied: bool
     packing: str | None
     tail: bool
     dtype: str
@@ -79,6 +83,11 @@ def write_product(code: Code, form: Form, finish: Finish | None = None) -> None:
     _Product(code, form, finish).write()
 
 
+def tile_width(rows: int, lanes: int) -> int:
+    """Numbers for which a packed tile has room in each step, of the first matrix."""
+    return -(-rows // lanes) * lanes
+
+
 # Bytes of a cache line.
 _LINE = 64
 
@@ -90,6 +99,7 @@ class _Product:
         self.size = {name: code.size(i) for i, name in enumerate(SIZES)}
         self.lanes = code.target.lanes(4 if form.dtype == "float32" else 8)
         self.width = self.lanes * form.vectors
+        self.tile_width = tile_width(form.rows + form.two_heights, self.lanes)
         self.strip = Strip(
             code, form.rows, form.two_heights, self.size["tall"], form.vectors, form.dtype
         )
@@ -117,6 +127,8 @@ class _Product:
                 now = code.minimum(size["k_block"], count - k)
                 begin_with = code.select(k > 0, RESULT, size["begin_with"])
                 x = self._at("a", a + k * size["a_column"])
+                if self.form.copied:
+                    x = self._packed_tiles(x, now, first, last)
                 with code.loop(panel, panels) as p:
                     w, step = self._panel(b, k, now, p)
                     self._tiles(x, w, step, c, now, p * self.width, first, last, begin_with)
@@ -139,6 +151,23 @@ class _Product:
         )  # fmt: skip
         pack(code, Packing(packing, self.width, self.form.dtype), source, into, code.number(0))
         return into, code.number(self.width)
+
+    def _packed_tiles(self, a: Address, count: Value, first: Value, last: Value) -> Address:
+        """Packs the tiles of the first matrix; where they are."""
+        code, size, form = self.code, self.size, self.form
+        width, dtype = self.tile_width, form.dtype
+        base = code.worker * (size["tiles_item"] * size["tile_step"])
+        # The matrix is packed transposed: what lies along its rows lies along columns then.
+        along = {"rows": "columns", "columns": "rows", "": ""}[form.along]
+        with code.loop(first, last) as tile:
+            row = self.strip.row(tile)
+            source = Source(
+                code.offset(a, row * size["a_row"], dtype), size["a_column"], size["a_row"], count,
+                code.minimum(size["m"] - row, code.number(width)),
+            )  # fmt: skip
+            into = self._at("tiles", base + (tile - first) * size["tile_step"])
+            pack(code, Packing(along, width, dtype), source, into, code.number(0))
+        return self._at("tiles", base)
 
     def _place(self, name: str, outer: Value, inner: Value) -> Value:
         size = self.size
@@ -186,19 +215,24 @@ class _Product:
         """Adds `count` products to the tiles of a panel, from `first` up to `last`."""
         code, size, form = self.code, self.size, self.form
         masks = self._masks(column)
-        # Steps that are known leave registers to the sums.
-        row_step = 1 if form.along == "columns" else size["a_row"]
-        x_step = 1 if form.along == "rows" else size["a_column"]
-        for tile, row in self.strip.tiles(first, last):
+        for tile, number, row in self.strip.tiles(first, last):
             y = self._at("c", c + row * size["c_row"] + column)
             y_rows = [size["c_row"] * i for i in range(tile.rows)]
             with code.when(begin_with.equals(RESULT)):
                 tile.load(y, y_rows, masks)
             with code.when(begin_with.equals(BIAS)):
                 tile.load(self._at("bias", size["bias"] + column), [0] * tile.rows, masks)
-            x = code.offset(a, row * size["a_row"], form.dtype)
-            x_rows = [row_step * i for i in range(tile.rows)]
-            tile.accumulate(x, x_rows, x_step, w, w_step, count, beside=self._coming(x, tile.rows))
+            if form.copied:
+                x = code.offset(a, (number - first) * size["tile_step"], form.dtype)
+                tile.accumulate(x, range(tile.rows), self.tile_width, w, w_step, count)
+            else:
+                x = code.offset(a, row * size["a_row"], form.dtype)
+                # Steps that are known leave registers to the sums.
+                row_step = 1 if form.along == "columns" else size["a_row"]
+                x_rows = [row_step * i for i in range(tile.rows)]
+                x_step = 1 if form.along == "rows" else size["a_column"]
+                coming = self._coming(x, tile.rows)
+                tile.accumulate(x, x_rows, x_step, w, w_step, count, beside=coming)
             tile.store(y, y_rows, masks)
 
     def _coming(self, x: Address, rows: int) -> Callable[[Value], None] | None:

@@ -31,8 +31,8 @@ class Strip:
         """The first row of a tile."""
         return tile * self._rows + self._code.minimum(tile, self._tall)
 
-    def tiles(self, first: Value, last: Value) -> Iterator[tuple[Tile, Value]]:
-        """What is inside is written for each height: a tile of zeros, and its first row.
+    def tiles(self, first: Value, last: Value) -> Iterator[tuple[Tile, Value, Value]]:
+        """What is inside is written for each height: a tile of zeros, its number and first row.
 
         Args:
             first: number of the first tile.
@@ -44,4 +44,4 @@ class Strip:
             heights.insert(0, (self._rows + 1, first, code.minimum(last, self._tall)))
         for rows, start, stop in heights:
             with code.loop(start, stop) as number:
-                yield Tile(code, rows, self.vectors, self.dtype), self.row(number)
+                yield Tile(code, rows, self.vectors, self.dtype), number, self.row(number)

@@ -122,7 +122,7 @@ class _Back(Attention):
         with code.loop(0, size["depth"], width) as column:
             w = code.offset(self.area("keys_p"), column * size["keys"], dtype)
             masks = self.masks(DEPTH, column, size["depth"])
-            for tile, row in self.strip("queries", DEPTH).tiles(first, last):
+            for tile, _, row in self.strip("queries", DEPTH).tiles(first, last):
                 x = code.offset(slopes, (row - begin) * size["scores_row"], dtype)
                 x_rows = [size["scores_row"] * i for i in range(tile.rows)]
                 tile.accumulate(x, x_rows, 1, w, width, size["keys"])
@@ -149,7 +149,9 @@ class _Back(Attention):
         with code.loop(0, count, width) as column:
             w = code.offset(self.area(packed), column * size["block_rows"], dtype)
             masks = self.masks(columns, column, count)
-            for tile, key in self.strip("keys", columns).tiles(code.number(0), size["tiles_keys"]):
+            for tile, _, key in self.strip("keys", columns).tiles(
+                code.number(0), size["tiles_keys"]
+            ):
                 y = self.at(name, start + key * out_row + column)
                 y_rows = [out_row * i for i in range(tile.rows)]
                 with code.when(~fresh):

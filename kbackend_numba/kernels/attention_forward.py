@@ -73,7 +73,7 @@ class _Forward(Attention):
         with code.loop(0, size["width"], width) as column:
             w = code.offset(self.area("packed_values"), column * size["values_rows"], dtype)
             masks = self.masks(WIDTH, column, size["width"])
-            for tile, row in self.strip("queries", WIDTH).tiles(first, last):
+            for tile, _, row in self.strip("queries", WIDTH).tiles(first, last):
                 x = code.offset(scores, (row - begin) * size["scores_row"], dtype)
                 x_rows = [size["scores_row"] * i for i in range(tile.rows)]
                 tile.accumulate(x, x_rows, 1, w, width, size["keys"])

@@ -156,7 +156,7 @@ class Attention:
         last_step = None if scale is None else (lambda value, i, j: value * scale)
         with code.loop(0, size["keys"], width) as key:
             w = code.offset(panels, key * depth, self.form.dtype)
-            for tile, row in strip.tiles(first, last):
+            for tile, _, row in strip.tiles(first, last):
                 rows = code.offset(x, row * x_row, self.form.dtype)
                 tile.accumulate(rows, [x_row * i for i in range(tile.rows)], 1, w, width, count)
                 y = code.offset(into, (row - begin) * size["scores_row"] + key, self.form.dtype)

@@ -47,8 +47,13 @@ FLOPS = 150.0
 # With so few rows packing isn't worth it, unless each row of the second matrix has its own page;
 # nor where these are so few panels long.
 _FEW_ROWS, _NEAR, _PAGE = 40, 4, 4096
+# Panels from which on the first matrix may be packed.
+_MANY_PANELS = 8
 # Nanoseconds to pack a number, and to add one to others.
 _PACKING, _ADDING = 0.3, 0.1
+
+
+COPY = [True]
 
 
 class Matrix(NamedTuple):
@@ -140,23 +145,33 @@ def product(
     if not b.panel and not _in_place(b, m, n, itemsize):
         packing = _along(b, k, n)
     plan = make_plan(shape, matrices, itemsize, packing is not None, b.panel)
+    copied = plan.panels >= _MANY_PANELS and _far_apart(a, m, k, itemsize)
+    tail = n % plan.width != 0
     form = Form(
-        plan.rows, plan.tall > 0, plan.vectors, _along(a, m, k), packing, n % plan.width != 0, dtype
-    )
-    specs = []
+        plan.rows, plan.tall > 0, plan.vectors, _along(a, m, k), copied, packing, tail, dtype
+    )  # fmt: skip
+    lanes = host().lanes(itemsize)
+    rows = panel_rows(plan.k_block, lanes)
+    specs, room = [], [0, 0]
     step, row = (b.column, b.row) if b.panel else (plan.width, b.row)
     if packing is not None:
-        step, row = plan.width * panel_rows(plan.k_block, host().lanes(itemsize)), plan.width
+        step, row = plan.width * rows, plan.width
+        room[0] = scratch
         specs.append(Spec((threads.count(), step), dtype))
+    tile_step = rows * writing.tile_width(plan.rows + form.two_heights, lanes)
+    if copied:
+        room[1] = scratch + len(specs)
+        specs.append(Spec((threads.count(), plan.tiles_item * tile_step), dtype))
     end = _End(summing.RESULT if add else summing.ZERO if bias is None else summing.BIAS,
                (c.array, 0) if bias is None else bias, ending, operands)  # fmt: skip
     groups = Matrix(scratch + len(specs), n, 1, 0, stack[1] * m * n, m * n)
     grouped = plan.groups > 1
     first, now = (groups, _End(summing.ZERO, (c.array, 0))) if grouped else (c, end)
     sizes = {
-        "n": n, "k": k, "k_block": plan.k_block, "k_group": plan.k_group, "tall": plan.tall,
-        "tiles": plan.tiles, "tiles_item": plan.tiles_item, "panels": plan.panels,
-        "panels_item": plan.panels_item, "outer": stack[0], "inner": stack[1],
+        "m": m, "n": n, "k": k, "k_block": plan.k_block, "k_group": plan.k_group,
+        "tall": plan.tall, "tiles": plan.tiles, "tiles_item": plan.tiles_item,
+        "panels": plan.panels, "panels_item": plan.panels_item, "outer": stack[0],
+        "inner": stack[1], "tile_step": tile_step,
         **_told("a", a), "a_row": a.row, "a_column": a.column,
         **_told("b", b), "b_row": b.row, "b_column": b.column,
         **_told("c", first), "c_row": first.row, "c_group": matrices * m * n,
@@ -166,7 +181,7 @@ def product(
         ("product", *form, now.ending),
         lambda code: writing.write_product(code, form, now.writer(code, len(writing.ARRAYS))),
     )
-    arrays = (first.array, a.array, b.array, now.bias[0], scratch if packing is not None else 0)
+    arrays = (first.array, a.array, b.array, now.bias[0], *room)
     cost = (2.0 * k / FLOPS + now.cost) * m * n * matrices / plan.items
     calls = [
         Call(made, (*arrays, *now.operands), _in_order(writing.SIZES, sizes), plan.items, cost)
@@ -209,6 +224,15 @@ def _told(name: str, matrix: Matrix) -> dict[str, int]:
 
 def _in_order(names: tuple[str, ...], sizes: Mapping[str, int]) -> Ints:
     return tuple([sizes[name] for name in names])
+
+
+def _far_apart(a: Matrix, m: int, k: int, itemsize: int) -> bool:
+    """Whether the first matrix is better packed: what a tile reads would drive itself out of the
+    first cache, or lie on many pages."""
+    along = _along(a, m, k)
+    if along == "rows":
+        return a.row * itemsize % _PAGE == 0
+    return along == "columns" and a.column * itemsize >= _PAGE // 4
 
 
 def _in_place(b: Matrix, m: int, n: int, itemsize: int) -> bool:

@@ -73,6 +73,14 @@ def test_layouts(x_t, y_t, dtype):
     check(17, 32, 19, (2, 5), x_t, y_t, dtype, add=True)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_first_matrices_whose_numbers_are_far_apart(dtype):
+    check(300, 290, 70, x_t=True, dtype=dtype)
+    check(520, 270, 600, (2, 1), x_t=True, dtype=dtype, add=True)
+    check(37, 256, 1024, dtype=dtype, bias=True)
+    check(64, 400, 2048, y_t=True, dtype=dtype)
+
+
 @pytest.mark.parametrize("y_t", [False, True])
 def test_packed_beforehand(y_t):
     check(33, 47, 600, (2, 3), y_t=y_t, pack=True)
