@@ -66,25 +66,55 @@ class Code:
         self.target = target or host()
         self.module = ir.Module(name)
         self.module.triple = self.target.triple
-        self.function = ir.Function(self.module, SIGNATURE, name)
-        for argument in self.function.args[:2]:
+        self._open(ir.Function(self.module, SIGNATURE, name))
+
+    def _open(self, function: ir.Function) -> None:
+        """Goes on in a function whose first arguments are those of all functions."""
+        self.function = function
+        for argument in function.args[:2]:
             argument.add_attribute("noalias")
-        self._entry = self.function.append_basic_block("entry")
-        body = self.function.append_basic_block("body")
-        self._exit_entry = body
-        self.builder = ir.IRBuilder(body)
-        self._arrays, self._sizes = self.function.args[:2]
+        self._entry = function.append_basic_block("entry")
+        self._body = function.append_basic_block("body")
+        self.builder = ir.IRBuilder(self._body)
+        self._arrays, self._sizes = function.args[:2]
         self.begin, self.end, self.worker = [
-            Value(self, argument, Type("int64")) for argument in self.function.args[2:]
+            Value(self, argument, Type("int64")) for argument in function.args[2:5]
         ]
         # Loaded once, at the beginning.
         self._loaded: dict[tuple[str, int], Any] = {}
 
+    def _close(self) -> None:
+        """Completes the function."""
+        self.builder.ret_void()
+        ir.IRBuilder(self._entry).branch(self._body)
+
     def finish(self) -> ir.Module:
         """The module, with the function complete."""
-        self.builder.ret_void()
-        ir.IRBuilder(self._entry).branch(self._exit_entry)
+        self._close()
         return self.module
+
+    @contextmanager
+    def apart(self, *values: Value) -> Iterator[list[Value]]:
+        """Makes of what is inside a function that is called here, and has all registers to itself.
+
+        Args:
+            values: what it needs besides arrays and sizes. It gets them anew; nothing else from
+                outside can be used there.
+        """
+        kind = ir.FunctionType(_VOID, [*SIGNATURE.args, *[value.type.ir for value in values]])
+        name = f"{self.function.name}_{len(self.module.functions)}"
+        function = ir.Function(self.module, kind, name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        outside = dict(self.__dict__)
+        self._open(function)
+        yield [
+            Value(self, argument, value.type)
+            for argument, value in zip(function.args[5:], values, strict=True)
+        ]
+        self._close()
+        self.__dict__.update(outside)
+        self.builder.call(function, [*self.function.args[:5], *[value.ir for value in values]])
 
     @property
     def lanes(self) -> int:
@@ -203,6 +233,10 @@ class Code:
         return value.lane(0)
 
     # ----- memory -----
+
+    def either_address(self, condition: Value, a: Address, b: Address) -> Address:
+        """`a` if the condition holds, else `b`."""
+        return Address(self.builder.select(condition.ir, a.ir, b.ir))
 
     def array(self, position: int) -> Address:
         """The address of an array: outputs come first, then inputs, then scratch."""

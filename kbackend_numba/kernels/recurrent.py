@@ -11,6 +11,7 @@ neither is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from kbackend.engine.program import Prepared, Spec
@@ -20,9 +21,10 @@ from kbackend_numba.codegen.target import host
 from kbackend_numba.eager import Outputs
 from kbackend_numba.kernels import recurrent_back, recurrent_forward, recurrent_weights
 from kbackend_numba.kernels.copying import copy
+from kbackend_numba.kernels.recurrent_back import BOTH, PRODUCTS, SUMS
 from kbackend_numba.kernels.recurrent_cell import GRU, LSTM, SIMPLE, Cell
 from kbackend_numba.kernels.recurrent_pack import write_back_panels, write_forward_panels
-from kbackend_numba.kernels.recurrent_rows import VECTORS, cut
+from kbackend_numba.kernels.recurrent_rows import VECTORS, cut, rounded
 from kbackend_numba.native import Call, Prepare, native
 
 Ints = tuple[int, ...]
@@ -32,7 +34,11 @@ Specs = tuple[Spec, ...]
 _BLOCK, _GRAIN = 6, 3
 # Examples times steps whose sums' cotangents are kept, and bytes of them that stay in the first
 # cache; bytes of weights that do.
-_RUN, _FIRST_ROWS, _FIRST_CACHE = 1024, 128, 32 << 10
+_RUN, _FIRST_ROWS, _FIRST_CACHE = 512, 512, 32 << 10
+# Bytes of a group's weights that stay in the first cache on the way forwards.
+_PANELS = 40 << 10
+# Tiles that are too few to be shared, and bytes of weights that make it worth to share steps.
+_FEW_TILES, _LARGE_WEIGHTS = 2, 1 << 20
 # Operations per nanosecond, and nanoseconds for a number that is packed.
 _FLOPS, _PACKING = 130.0, 0.2
 
@@ -131,11 +137,16 @@ class _Sizes:
         self.cell, self.dtype = cell, dtype
         self.batch, self.time, self.features = x
         self.units = h[1]
-        lanes = host().lanes(4 if dtype == "float32" else 8)
+        self.itemsize = 4 if dtype == "float32" else 8
+        lanes = host().lanes(self.itemsize)
         self.width = cell.span * lanes
         self.groups = -(-self.units // self.width)
         self.tail = self.units % self.width != 0
         self.tiles, self.main, self.high = cut(host(), self.batch)
+        # Whether each step is shared between the threads, unit by unit: there are few examples, and
+        # reading the weights takes longer than it takes the threads to meet.
+        weights = (self.features + self.units) * cell.blocks * self.units * self.itemsize
+        self.by_units = self.tiles <= _FEW_TILES and weights >= _LARGE_WEIGHTS
         # Rows of weights that are columns of a panel on the way back.
         self.panel = VECTORS * lanes
 
@@ -201,17 +212,22 @@ def _forward(cell: Cell) -> Prepare:
             _PACKING * _FLOPS * s.groups * rows * s.width,
         )  # fmt: skip
         room.copy(made + 4, hidden)
-        form = recurrent_forward.Form(cell.name, s.tail, keep, s.dtype)
         work = s.operations(recurrent, s.units) + s.operations(of_inputs, s.features)
-        room.call(
-            ("forward", *form), lambda code: recurrent_forward.write_forward(code, form),
-            [x, first_c, panels, room.new(s.batch, cell.blocks * s.width), hidden, cells, gates,
-             out, h, c],
-            (s.batch, s.main, s.high, _BLOCK, s.time, s.features, s.units, s.groups,
-             -1 if keep else 1, *x_places,
-             s.time * s.units if sequences else s.units, s.units if sequences else 0),
-            s.tiles, work * s.time, _GRAIN,
-        )  # fmt: skip
+        form = recurrent_forward.Form(cell.name, s.tail, keep, s.by_units, s.dtype)
+        sums = room.new(s.groups if s.by_units else 1, s.batch, cell.blocks * s.width)
+        arrays = [x, first_c, panels, sums, hidden, cells, gates, out, h, c]
+        count = s.units + s.features
+        block = -(-count // -(-count * cell.blocks * s.width * s.itemsize // _PANELS))
+        steps = 1 if s.by_units else s.time
+        for begin in range(0, s.time, steps):
+            room.call(
+                ("forward", *form), lambda code: recurrent_forward.write_forward(code, form),
+                arrays,
+                (s.batch, s.tiles, s.main, s.high, _BLOCK, begin, begin + steps, s.time,
+                 s.features, s.units, s.groups, block, -1 if keep else 1, *x_places, s.units,
+                 s.time * s.units if sequences else s.units, s.units if sequences else 0),
+                s.groups if s.by_units else s.tiles, work * steps, _GRAIN,
+            )  # fmt: skip
         return room.done()
 
     return prepare
@@ -233,7 +249,8 @@ def _back(cell: Cell) -> Prepare:
         made, every = len(outputs), range(cell.blocks)
         places = iter(range(made))
         dx, dw, dr, db, *ends = [next(places) if want else None for want in wants]
-        x, (first, example, step) = _by_steps(room, made + x_at, backwards)
+        x, strides = room.rows(made + x_at)
+        first, step = _steps(backwards, s.time, strides[1])
         w, r = [room.contiguous(made + x_at + 1 + i) for i in range(2)]
         hidden, *kept = range(made + x_at + 4 + cell.states, made + len(inputs))
         cells = kept.pop(0) if cell.states > 1 else hidden
@@ -251,11 +268,18 @@ def _back(cell: Cell) -> Prepare:
         # A few steps at a time, so that what is handed on stays in the second cache.
         steps = min(s.time, -(-_RUN // s.batch))
         row = cell.blocks * s.width
-        sums = room.new(steps, s.groups, s.batch, row)
-        form = recurrent_back.Form(cell.name, s.tail, dx is not None, s.dtype)
-        itemsize = 4 if s.dtype == "float32" else 8
+        most = steps * s.batch
+        sums = room.new(s.groups, most, row)
+        forms = [
+            recurrent_back.Form(cell.name, s.tail, dx is not None, part, s.dtype)
+            for part in ((SUMS, PRODUCTS) if s.by_units else (BOTH,))
+        ]
+        state_panels, x_panels = -(-s.units // s.panel), -(-s.features // s.panel)
+        if dx is None:
+            x_panels = 0
+        parts = [s.groups, state_panels + x_panels] if s.by_units else [s.tiles]
         depth = max(len(blocks), len(of_inputs)) * s.width
-        groups_block = max(1, _FIRST_CACHE // (depth * s.panel * itemsize))
+        groups_block = max(1, _FIRST_CACHE // (depth * s.panel * s.itemsize))
         work = s.operations(len(blocks), s.units)
         if dx is not None:
             work += s.operations(len(of_inputs), s.features)
@@ -264,29 +288,50 @@ def _back(cell: Cell) -> Prepare:
             cut(host(), 0 if wanted is None else rows)
             for wanted, rows in ((dw, s.features), (dr, s.units))
         ]
+        strips = [
+            room.new(most if high else 0, rounded(host(), rows))
+            for rows, (high, *_) in zip((s.features, s.units), tiles, strict=True)
+        ]
         count = tiles[0][0] + tiles[1][0] + (db is not None)
         gradients = s.operations(len(of_inputs), s.features) + s.operations(len(blocks), s.units)
         for last in range(s.time, 0, -steps):
             begin = max(0, last - steps)
-            room.call(
-                ("back", *form), lambda code: recurrent_back.write_back(code, form),
-                [sums, flows[0], flows[-1], g_out, hidden, cells, gates, panels,
-                 sums if dx is None else dx, input_panels],
-                (s.batch, s.main, s.high, _BLOCK, s.features, s.units, s.groups, groups_block,
-                 begin, last, g_first, g_strides[0], g_step, -(-s.units // s.panel),
-                 -(-s.features // s.panel), dx_first, s.time * s.features, dx_step),
-                s.tiles, work * (last - begin), _GRAIN,
-            )  # fmt: skip
+            one = 1 if s.by_units else last - begin
+            for end in range(last, begin, -one):
+                for form, items in zip(forms, parts, strict=True):
+                    room.call(
+                        ("back", *form),
+                        partial(recurrent_back.write_back, form=form),
+                        [sums, flows[0], flows[-1], g_out, hidden, cells, gates, panels,
+                         sums if dx is None else dx, input_panels],
+                        (s.batch, s.tiles, s.main, s.high, _BLOCK, s.features, s.units, s.groups,
+                         groups_block, begin, end, end - one, most, g_first, g_strides[0], g_step,
+                         state_panels, x_panels, dx_first, s.time * s.features, dx_step),
+                        items, work * one / len(forms), _GRAIN,
+                    )  # fmt: skip
+            now = last - begin
+            numbers = (
+                (x, s.features, (first + begin * step, strides[0], step)),
+                (hidden, s.units, (begin * s.batch * s.units, s.units, s.batch * s.units)),
+            )
+            for strip, (high, *cuts), (source, rows, at) in zip(
+                strips, tiles, numbers, strict=True
+            ):
+                if high:
+                    room.call(
+                        ("strips", s.dtype),
+                        lambda code: recurrent_weights.write_strips(code, s.dtype),
+                        (strip, source), (rows, *cuts, s.batch, now, most, *at), high,
+                        _PACKING * _FLOPS * rows * now * s.batch,
+                    )  # fmt: skip
             if count:
                 room.call(
                     ("gradients", cell.name, s.dtype),
                     lambda code: recurrent_weights.write_gradients(code, cell.name, s.dtype),
-                    [sums if a is None else a for a in (dw, dr, db)] + [x, hidden, sums],
+                    [sums if a is None else a for a in (dw, dr, db)] + [*strips, sums],
                     (s.features, *tiles[0], s.units, *tiles[1], int(db is not None), s.groups,
-                     s.batch, last - begin, min(s.batch, _FIRST_ROWS),
-                     max(1, _FIRST_ROWS // s.batch), first + begin * step, example, step,
-                     begin * s.batch * s.units, int(last < s.time)),
-                    count * s.groups, gradients * (last - begin), count,
+                     now * s.batch, most, _FIRST_ROWS, int(last < s.time)),
+                    count * s.groups, gradients * now, count,
                 )  # fmt: skip
         return room.done()
 

@@ -1,9 +1,12 @@
 """The code that runs a recurrent layer over a sequence.
 
-An item is a few examples, through all steps. A step goes through groups of units. The weights that
-make up the sums of a group are panels, which were packed before; the examples of a block use them
-while they are in the first cache. Inputs and state are summed up in the same registers, then the
-cell makes of the sums the new states of the group.
+A step goes through groups of units. The weights that make up the sums of a group are panels, which
+were packed before; the examples of a block use them while they are in the first cache. Inputs and
+state are summed up in the same registers, then the cell makes of the sums the new states of the
+group.
+
+An item is a few examples, through all steps of the call. Where there are too few examples for all
+threads, items are groups of units instead, and each step is a call of its own.
 
 The output is `(examples, units)` in each step, because the next step's products read it so. The
 rest lies as it is written, group by group; see `Kept`.
@@ -15,24 +18,27 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.names import Names
 from kbackend_numba.codegen.tile import Tile
 from kbackend_numba.codegen.value import Address, Value
-from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.kernels.recurrent_cell import CELLS
-from kbackend_numba.kernels.recurrent_rows import Rows, part
+from kbackend_numba.kernels.recurrent_rows import Rows, Some, part
 
 ARRAYS = ("x", "first_c", "panels", "sums", "hidden", "cells", "gates", "out", "h", "c")
 SIZES = (
     "batch",
-    "main", "high",  # tiles of examples; see `Rows`
+    "tiles", "main", "high",  # of examples; see `Rows`
     "tiles_block",  # tiles that go through all steps together
-    "time",
+    "first", "last",  # steps
+    "time",  # steps of the whole sequence
     "features",
     "units",
     "groups",  # of units
+    "block",  # rows of panels that fit into the first cache
     "slots",  # bits of the number of a step that count: one of two, or all
     # Elements to the first step's input, from one example to the next, from one step to the next.
     "x", "x_example", "x_step",
+    "state_example",
     "out_example", "out_step",
 )  # fmt: skip
 
@@ -44,12 +50,14 @@ class Form(NamedTuple):
         cell: name of the cell.
         tail: whether the last group is not full.
         keep: whether to write what the gradient needs.
+        by_units: whether items are groups of units.
         dtype: of all arrays.
     """
 
     cell: str
     tail: bool
     keep: bool
+    by_units: bool
     dtype: str
 
 
@@ -85,123 +93,146 @@ def write_forward(code: Code, form: Form) -> None:
 class _Forward:
     def __init__(self, code: Code, form: Form) -> None:
         self.code, self.form, self.cell = code, form, CELLS[form.cell]
-        self.array = {name: code.array(i) for i, name in enumerate(ARRAYS)}
-        self.size = {name: code.size(i) for i, name in enumerate(SIZES)}
+        names = Names(code, ARRAYS, SIZES)
+        self.array, self.size = names.array, names.size
         self.lanes = code.target.lanes(4 if form.dtype == "float32" else 8)
         self.width = self.cell.span * self.lanes
         # Of one example's sums of a group.
         self.row = self.cell.blocks * self.width
-        self.rows = Rows(code, *[self.size[name] for name in ("batch", "main", "high")])
+        # Where each block is in it: in the order of the passes.
+        order = [block for blocks in self.cell.passes for block in blocks]
+        self.places = {block: i * self.width for i, block in enumerate(order)}
+        self.rows = Rows(code, *[self.size(name) for name in ("batch", "main", "high")])
 
     def write(self) -> None:
         code, size = self.code, self.size
-        with code.loop(code.begin, code.end, size["tiles_block"]) as begin:
-            end = code.minimum(begin + size["tiles_block"], code.end)
-            first, stop = self.rows.start(begin), self.rows.start(end)
-            if self.cell.states > 1:
-                self._cells(first, stop, code.number(0), "first_c", False)
-            with code.loop(0, size["time"]) as step, code.loop(0, size["groups"]) as group:
-                self.rows.each(begin, end, lambda rows: self._group(rows, step, group))
-            self._outputs(first, stop)
-            if self.cell.states > 1:
-                self._cells(first, stop, size["time"], "c", True)
+        if self.form.by_units:
+            self._steps(code.begin, code.end, code.number(0), size("tiles"))
+            return
+        with code.loop(code.begin, code.end, size("tiles_block")) as begin:
+            end = code.minimum(begin + size("tiles_block"), code.end)
+            self._steps(code.number(0), size("groups"), begin, end)
 
-    def _group(self, rows: list[Value], step: Value, group: Value) -> None:
-        """A step of a few examples and a group of units."""
-        panel = group * self._panel_size(range(self.cell.blocks))
-        for blocks in self.cell.passes:
-            self._sum(rows, blocks, panel, step)
-            panel = panel + self._panel_size(blocks)
-        with self.code.loop(rows[0], rows[-1] + 1) as example:
-            for s in range(self.cell.span):
-                self._finish(example, step, group, s)
+    def _steps(self, first: Value, last: Value, begin: Value, end: Value) -> None:
+        """All steps, for the groups from `first` up to `last` and tiles from `begin` to `end`."""
+        code, size = self.code, self.size
+        rows = size("units") + size("features")
+        with (
+            code.loop(size("first"), size("last")) as step,
+            code.loop(first, last) as group,
+            code.loop(0, rows, size("block")) as k,
+        ):
+            behind = k + size("block")
+
+            def write(examples: Some) -> None:
+                panel = group * self._panel_size(range(self.cell.blocks))
+                for blocks in self.cell.passes:
+                    self._sum(examples, blocks, group, panel, step, k, behind)
+                    panel = panel + self._panel_size(blocks)
+
+            def finish(*examples: Value) -> None:
+                # The registers that it needs must not be taken from the sums.
+                values = *examples, step, group
+                with code.when(behind >= rows), code.apart(*values) as inside:
+                    self._finish_all(*inside)
+
+            self.rows.each(begin, end, write, finish)
 
     def _slot(self, name: str, step: Value) -> Address:
         """The states before a step."""
         size = self.size
-        place = (step & size["slots"]) * (size["batch"] * size["units"])
-        return self.code.offset(self.array[name], place, self.form.dtype)
+        place = (step & size("slots")) * (size("batch") * size("units"))
+        return self.code.offset(self.array(name), place, self.form.dtype)
+
+    def _sums(self, group: Value) -> Address:
+        """Where the sums of a group are; those that are made at the same time lie apart."""
+        place = group * self.size("batch") * self.row if self.form.by_units else 0
+        return self.code.offset(self.array("sums"), place, self.form.dtype)
 
     def _panel_size(self, blocks: Sequence[int]) -> Value:
         """Elements of the panel of some blocks of a group."""
         recurrent, inputs = len(self.cell.recurrent(blocks)), len(self.cell.inputs(blocks))
-        rows = self.size["units"] * recurrent + self.size["features"] * inputs
+        rows = self.size("units") * recurrent + self.size("features") * inputs
         return (rows + len(blocks)) * self.width
 
-    def _sum(self, rows: list[Value], blocks: Sequence[int], panel: Value, step: Value) -> None:
-        """Sums up some blocks of a group: first come the biases, then the state, then inputs."""
+    def _sum(
+        self, examples: Some, blocks: Sequence[int], group: Value, panel: Value, step: Value,
+        k: Value, behind: Value,
+    ) -> None:  # fmt: skip
+        """Adds to the sums of some blocks of a group what comes from the numbers from `k` up to
+        `behind` of the state, followed by the inputs. They begin with the biases."""
         code, size, dtype, span = self.code, self.size, self.form.dtype, self.cell.span
-        recurrent, inputs = len(self.cell.recurrent(blocks)), len(self.cell.inputs(blocks))
-        from_state = code.offset(self.array["panels"], panel, dtype)
-        from_x = code.offset(from_state, size["units"] * (recurrent * self.width), dtype)
-        bias = code.offset(from_x, size["features"] * (inputs * self.width), dtype)
-        tile = Tile(code, len(rows), len(blocks) * span, dtype)
-        tile.load(bias, [0] * len(rows), [None] * tile.vectors)
-        part(tile, tile.vectors - recurrent * span, tile.vectors).accumulate(
-            self._slot("hidden", step), [row * size["units"] for row in rows], 1,
-            from_state, recurrent * self.width, size["units"],
+        recurrent, inputs = [
+            len(own(blocks)) * self.width for own in (self.cell.recurrent, self.cell.inputs)
+        ]
+        units, features = size("units"), size("features")
+        tile = Tile(code, len(examples.after), len(blocks) * span, dtype)
+        place, sums_rows = examples.times(self.row)
+        # Sums lie in the order of the passes.
+        sums = code.offset(self._sums(group), place + self.places[blocks[0]], dtype)
+        bias = code.offset(
+            self.array("panels"), panel + units * recurrent + features * inputs, dtype
+        )
+        _, begun_rows = examples.times(code.select(k > 0, self.row, code.number(0)))
+        tile.load(code.either_address(k > 0, sums, bias), begun_rows, [None] * tile.vectors)
+        stop = code.minimum(behind, units)
+        place, state_rows = examples.times(size("state_example"))
+        part(tile, tile.vectors - recurrent // self.lanes, tile.vectors).accumulate(
+            code.offset(self._slot("hidden", step), k + place, dtype), state_rows, 1,
+            code.offset(self.array("panels"), panel + k * recurrent, dtype), recurrent, stop - k,
         )  # fmt: skip
-        part(tile, 0, inputs * span).accumulate(
-            code.offset(self.array["x"], size["x"] + step * size["x_step"], dtype),
-            [row * size["x_example"] for row in rows], 1,
-            from_x, inputs * self.width, size["features"],
+        start = code.maximum(k - units, 0)
+        place, x_rows = examples.times(size("x_example"))
+        x = size("x") + step * size("x_step") + start + place
+        w = panel + units * recurrent + start * inputs
+        part(tile, 0, inputs // self.lanes).accumulate(
+            code.offset(self.array("x"), x, dtype), x_rows, 1,
+            code.offset(self.array("panels"), w, dtype), inputs,
+            code.minimum(behind - units, features) - start,
         )  # fmt: skip
-        for row, totals in zip(rows, tile.sums, strict=True):
-            for k, block in enumerate(blocks):
-                for s in range(span):
-                    place = row * self.row + (block * span + s) * self.lanes
-                    code.store(totals[k * span + s].value, self.array["sums"], place)
+        tile.store(sums, sums_rows, [None] * tile.vectors)
+
+    def _finish_all(self, first: Value, behind: Value, step: Value, group: Value) -> None:
+        """From the sums of some examples to their states."""
+        with self.code.loop(first, behind) as example:
+            for s in range(self.cell.span):
+                self._finish(example, step, group, s)
 
     def _finish(self, example: Value, step: Value, group: Value, s: int) -> None:
         """From the sums of one example to its states, for one vector of units."""
         code, size, form, cell, lanes = self.code, self.size, self.form, self.cell, self.lanes
         unit = group * self.width + s * lanes
-        mask = code.first(size["units"] - unit, lanes) if form.tail else None
-        kept = Kept(code, size["batch"], size["units"], self.width, form.tail, group)
-        places = [example * size["units"] + unit, kept.place(example, 1, 0) + s * lanes]
-        row = example * self.row
+        mask = code.first(size("units") - unit, lanes) if form.tail else None
+
+        def load(array: Address, place: Value) -> Value:
+            return code.load(array, place, form.dtype, lanes, mask)
+
+        kept = Kept(code, size("batch"), size("units"), self.width, form.tail, group)
+        place, cell_place = example * size("units") + unit, kept.place(example, 1, 0) + s * lanes
+        row = example * self.row + s * lanes
         sums = [
-            code.load(self.array["sums"], row + (k * cell.span + s) * lanes, form.dtype, lanes)
-            for k in range(cell.blocks)
+            code.load(self._sums(group), row + self.places[block], form.dtype, lanes)
+            for block in range(cell.blocks)
         ]
-        names = ("hidden", "cells")[: cell.states]
-        before = [
-            code.load(self._slot(name, step), place, form.dtype, lanes, mask)
-            for name, place in zip(names, places, strict=False)
-        ]
-        states, gates = cell.forward(code, sums, before)
-        for name, place, value in zip(names, places, states, strict=False):
-            code.store(value, self._slot(name, step + 1), place, mask)
-        place = example * size["out_example"] + step * size["out_step"] + unit
-        code.store(states[0], self.array["out"], place, mask)
+        states = [load(self._slot("hidden", step), place)]
+        if cell.states > 1:
+            before = code.var(load(self._slot("cells", step), cell_place))
+            with code.when(step.equals(0)):
+                before.set(load(self.array("first_c"), place))
+                if form.keep:
+                    code.store(before.value, self.array("cells"), cell_place, mask)
+            states.append(before.value)
+        states, gates = cell.forward(code, sums, states)
+        code.store(states[0], self._slot("hidden", step + 1), place, mask)
+        if cell.states > 1:
+            code.store(states[1], self._slot("cells", step + 1), cell_place, mask)
+        out_place = example * size("out_example") + step * size("out_step") + unit
+        code.store(states[0], self.array("out"), out_place, mask)
+        with code.when((step + 1).equals(size("time"))):
+            for name, state in zip(("h", "c"), states, strict=False):
+                code.store(state, self.array(name), place, mask)
         if form.keep:
-            first = step * (size["batch"] * size["units"] * cell.kept)
+            first = step * (size("batch") * size("units") * cell.kept)
             for k, value in enumerate(gates):
-                place = first + kept.place(example, cell.kept, k) + s * lanes
-                code.store(value, self.array["gates"], place, mask)
-
-    def _outputs(self, first: Value, stop: Value) -> None:
-        """Writes the last outputs of some examples."""
-        code, dtype, lanes, units = self.code, self.form.dtype, self.lanes, self.size["units"]
-        hidden = self._slot("hidden", self.size["time"])
-
-        def copy(at: Value, mask: Value | None) -> None:
-            place = first * units + at
-            code.store(code.load(hidden, place, dtype, lanes, mask), self.array["h"], place, mask)
-
-        each_vector(code, (stop - first) * units, lanes, copy)
-
-    def _cells(self, first: Value, stop: Value, step: Value, name: str, back: bool) -> None:
-        """Copies the cells of some examples before a step from an array or, if `back`, to it."""
-        code, size, dtype, lanes = self.code, self.size, self.form.dtype, self.lanes
-        with code.loop(0, size["groups"]) as group, code.loop(first, stop) as example:
-            kept = Kept(code, size["batch"], size["units"], self.width, self.form.tail, group)
-            for s in range(self.cell.span):
-                unit = group * self.width + s * lanes
-                mask = code.first(size["units"] - unit, lanes) if self.form.tail else None
-                ends = [
-                    (self.array[name], example * size["units"] + unit),
-                    (self._slot("cells", step), kept.place(example, 1, 0) + s * lanes),
-                ]
-                (source, there), (target, here) = reversed(ends) if back else ends
-                code.store(code.load(source, there, dtype, lanes, mask), target, here, mask)
+                gate_place = first + kept.place(example, cell.kept, k) + s * lanes
+                code.store(value, self.array("gates"), gate_place, mask)

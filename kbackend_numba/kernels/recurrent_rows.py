@@ -8,6 +8,7 @@ these a row that would be beyond the end is the last one again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.target import Target
@@ -33,6 +34,28 @@ def cut(target: Target, rows: int) -> tuple[int, int, int]:
     return main + -(-(rows - units * one) // one), main, units - 2 * main
 
 
+def rounded(target: Target, rows: int) -> int:
+    """As many rows as all tiles have together, which may be a few more."""
+    one = unit(target)
+    return -(-rows // one) * one
+
+
+class Some(NamedTuple):
+    """The rows of a tile.
+
+    Attributes:
+        first: number of the first one.
+        after: how far each one is from it.
+    """
+
+    first: Value
+    after: list[Value] | list[int]
+
+    def times(self, step: Value | int) -> tuple[Value, list[Value | int]]:
+        """Elements to the first row, and from it to each, where rows are `step` apart."""
+        return self.first * step, [distance * step for distance in self.after]
+
+
 class Rows:
     """Rows as the code sees them.
 
@@ -54,18 +77,34 @@ class Rows:
         units = before + tile + before * self._high // code.maximum(self._main, 1)
         return code.minimum(units * self._unit, self._count)
 
-    def each(self, begin: Value, end: Value, write: Callable[[list[Value]], None]) -> None:
-        """Writes what to do for tiles from `begin` up to `end`, given the numbers of their rows."""
-        code = self._code
-        with code.loop(begin, code.minimum(end, self._main)) as tile:
+    def each(
+        self,
+        begin: Value,
+        end: Value,
+        write: Callable[[Some], None],
+        after: Callable[[Value, Value], None] = lambda first, behind: None,
+    ) -> None:
+        """Writes what to do for tiles from `begin` up to `end`.
+
+        Args:
+            begin: number of the first tile.
+            end: behind the last tile.
+            write: called with the rows of a tile, once for each height.
+            after: called with its first row and the one behind its last, once.
+        """
+        code, one = self._code, self._unit
+        with code.loop(begin, end) as tile:
             first, behind = self.start(tile), self.start(tile + 1)
-            with code.either(behind - first > 2 * self._unit) as (then, otherwise):
-                for context, units in ((then, 3), (otherwise, 2)):
-                    with context:
-                        write([first + i for i in range(units * self._unit)])
-        with code.loop(code.maximum(begin, self._main), end) as tile:
-            first = self.start(tile)
-            write([code.minimum(first + i, self._count - 1) for i in range(self._unit)])
+            with code.either(behind - first > 2 * one) as (high, others):
+                with high:
+                    write(Some(first, list(range(3 * one))))
+                with others, code.either(tile < self._main) as (low, last):
+                    with low:
+                        write(Some(first, list(range(2 * one))))
+                    with last:
+                        left = self._count - 1 - first
+                        write(Some(first, [code.minimum(left, i) for i in range(one)]))
+            after(first, behind)
 
 
 def part(tile: Tile, first: int, last: int) -> Tile:
