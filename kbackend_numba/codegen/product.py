@@ -57,6 +57,7 @@ class Form(NamedTuple):
         vectors: in a row of a tile.
         along: what lies side by side in the first matrix: "rows", "columns" or nothing, "".
         copied: whether the first matrix is packed.
+        asking: whether to ask for what comes next of the first matrix.
         packing: what lies side by side in the second matrix, which is packed; `None` if it isn't.
         tail: whether the last panel is not full.
         dtype: of all matrices.
@@ -67,6 +68,7 @@ class Form(NamedTuple):
     vectors: int
     along: str
     copied: bool
+    asking: bool
     packing: str | None
     tail: bool
     dtype: str
@@ -236,8 +238,10 @@ class _Product:
             tile.store(y, y_rows, masks)
 
     def _coming(self, x: Address, rows: int) -> Callable[[Value], None] | None:
-        """Asks for what comes next of the first matrix, a line in each step."""
+        """What asks for what comes next of the first matrix, a line in each step."""
         code, size, dtype = self.code, self.size, self.form.dtype
+        if not self.form.asking:
+            return None
         if self.form.along == "columns":
             step = size["a_column"]
             ahead = size["k_block"] * step

@@ -47,8 +47,9 @@ FLOPS = 150.0
 # With so few rows packing isn't worth it, unless each row of the second matrix has its own page;
 # nor where these are so few panels long.
 _FEW_ROWS, _NEAR, _PAGE = 40, 4, 4096
-# Panels from which on the first matrix may be packed.
-_MANY_PANELS = 8
+# Panels from which on the first matrix may be packed. Up to that many it is asked for ahead of time,
+# if it has more bytes than a cache that is near.
+_MANY_PANELS, _NEARBY = 8, 512 << 10
 # Nanoseconds to pack a number, and to add one to others.
 _PACKING, _ADDING = 0.3, 0.1
 
@@ -146,9 +147,12 @@ def product(
         packing = _along(b, k, n)
     plan = make_plan(shape, matrices, itemsize, packing is not None, b.panel)
     copied = plan.panels >= _MANY_PANELS and _far_apart(a, m, k, itemsize)
+    # To ask for numbers that are near already only takes time.
+    asking = plan.panels <= _MANY_PANELS and m * k * matrices * itemsize > _NEARBY
     tail = n % plan.width != 0
+    along = _along(a, m, k)
     form = Form(
-        plan.rows, plan.tall > 0, plan.vectors, _along(a, m, k), copied, packing, tail, dtype
+        plan.rows, plan.tall > 0, plan.vectors, along, copied, asking, packing, tail, dtype
     )  # fmt: skip
     lanes = host().lanes(itemsize)
     rows = panel_rows(plan.k_block, lanes)
