@@ -47,8 +47,8 @@ FLOPS = 150.0
 # With so few rows packing isn't worth it, unless each row of the second matrix has its own page;
 # nor where these are so few panels long.
 _FEW_ROWS, _NEAR, _PAGE = 40, 4, 4096
-# Panels from which on the first matrix may be packed. Up to that many it is asked for ahead of time,
-# if it has more bytes than a cache that is near.
+# Panels from which on the first matrix may be packed. Up to that many it is asked for ahead of
+# time, if it has more bytes than a cache that is near.
 _MANY_PANELS, _NEARBY = 8, 512 << 10
 # Nanoseconds to pack a number, and to add one to others.
 _PACKING, _ADDING = 0.3, 0.1
