@@ -60,6 +60,7 @@ class Form(NamedTuple):
         asking: whether to ask for what comes next of the first matrix.
         packing: what lies side by side in the second matrix, which is packed; `None` if it isn't.
         tail: whether the last panel is not full.
+        padded: whether it has numbers there all the same.
         dtype: of all matrices.
     """
 
@@ -71,6 +72,7 @@ class Form(NamedTuple):
     asking: bool
     packing: str | None
     tail: bool
+    padded: bool
     dtype: str
 
 
@@ -217,6 +219,8 @@ class _Product:
         """Adds `count` products to the tiles of a panel, from `first` up to `last`."""
         code, size, form = self.code, self.size, self.form
         masks = self._masks(column)
+        # What is packed has numbers beyond the last column, too.
+        reads = masks if form.tail and not form.padded else ()
         for tile, number, row in self.strip.tiles(first, last):
             y = self._at("c", c + row * size["c_row"] + column)
             y_rows = [size["c_row"] * i for i in range(tile.rows)]
@@ -226,7 +230,7 @@ class _Product:
                 tile.load(self._at("bias", size["bias"] + column), [0] * tile.rows, masks)
             if form.copied:
                 x = code.offset(a, (number - first) * size["tile_step"], form.dtype)
-                tile.accumulate(x, range(tile.rows), self.tile_width, w, w_step, count)
+                tile.accumulate(x, range(tile.rows), self.tile_width, w, w_step, count, masks=reads)
             else:
                 x = code.offset(a, row * size["a_row"], form.dtype)
                 # Steps that are known leave registers to the sums.
@@ -234,7 +238,7 @@ class _Product:
                 x_rows = [row_step * i for i in range(tile.rows)]
                 x_step = 1 if form.along == "rows" else size["a_column"]
                 coming = self._coming(x, tile.rows)
-                tile.accumulate(x, x_rows, x_step, w, w_step, count, beside=coming)
+                tile.accumulate(x, x_rows, x_step, w, w_step, count, beside=coming, masks=reads)
             tile.store(y, y_rows, masks)
 
     def _coming(self, x: Address, rows: int) -> Callable[[Value], None] | None:

@@ -48,6 +48,7 @@ class Tile:
         count: Index,
         unroll: int = 0,
         beside: Callable[[Value], None] | None = None,
+        masks: Sequence[Value | None] = (),
     ) -> None:
         """Adds the products of `count` steps.
 
@@ -61,6 +62,7 @@ class Tile:
             unroll: steps that are written out in one turn of the loop; 0: as many as make a turn
                 worth its overhead. More would only strain the registers.
             beside: what else to do in a step, given its number.
+            masks: see `step`.
         """
         code = self.code
         x_step, w_step = self._index(x_step), self._index(w_step)
@@ -71,10 +73,10 @@ class Tile:
             for u in range(unroll):
                 if beside is not None:
                     beside(k + u)
-                self.step(x, row_offsets, (k + u) * x_step, w, (k + u) * w_step)
+                self.step(x, row_offsets, (k + u) * x_step, w, (k + u) * w_step, masks)
         if unroll > 1:
             with code.loop(whole, count) as k:
-                self.step(x, row_offsets, k * x_step, w, k * w_step)
+                self.step(x, row_offsets, k * x_step, w, k * w_step, masks)
 
     def step(
         self,

@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 from kbackend.engine.program import Ints, Spec
 from kbackend_numba import threads
+from kbackend_numba.codegen import inner, summing
 from kbackend_numba.codegen import product as writing
-from kbackend_numba.codegen import summing
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
 from kbackend_numba.codegen.finish import Finish
@@ -47,11 +47,16 @@ FLOPS = 150.0
 # With so few rows packing isn't worth it, unless each row of the second matrix has its own page;
 # nor where these are so few panels long.
 _FEW_ROWS, _NEAR, _PAGE = 40, 4, 4096
+# Bytes of a vector from which on masks cost little.
+_MASKING = 32
 # Panels from which on the first matrix may be packed. Up to that many it is asked for ahead of
 # time, if it has more bytes than a cache that is near.
 _MANY_PANELS, _NEARBY = 8, 512 << 10
-# Nanoseconds to pack a number, and to add one to others.
-_PACKING, _ADDING = 0.3, 0.1
+# Rows up to which columns that lie in one piece each are multiplied as they are, and how many
+# numbers an item reads then.
+_INNER_ROWS, _INNER_ITEM = 2, 1 << 16
+# Nanoseconds to pack a number, to add one to others, to read one.
+_PACKING, _ADDING, _READING = 0.3, 0.1, 0.1
 
 
 COPY = [True]
@@ -141,6 +146,16 @@ def product(
     matrices = stack[0] * stack[1]
     if not m * n * matrices:
         return Product(())
+    if n == 1 < m and c.row == 1 and bias is None and not b.panel:
+        # A column is a row of the transposed product.
+        return product(
+            (1, m, k), _transposed(b), _transposed(a), c._replace(row=m, column=1),
+            scratch=scratch, stack=stack, dtype=dtype, add=add, ending=ending, operands=operands,
+        )  # fmt: skip
+    end = _End(summing.RESULT if add else summing.ZERO if bias is None else summing.BIAS,
+               (c.array, 0) if bias is None else bias, ending, operands)  # fmt: skip
+    if m <= _INNER_ROWS and b.row == 1 and not b.panel and (a.column == 1 or k == 1):
+        return Product((_inner_products(shape, a, b, c, stack, dtype, end),))
     itemsize = 4 if dtype == "float32" else 8
     packing = None
     if not b.panel and not _in_place(b, m, n, itemsize):
@@ -152,7 +167,8 @@ def product(
     tail = n % plan.width != 0
     along = _along(a, m, k)
     form = Form(
-        plan.rows, plan.tall > 0, plan.vectors, along, copied, asking, packing, tail, dtype
+        plan.rows, plan.tall > 0, plan.vectors, along, copied, asking, packing, tail,
+        bool(b.panel) or packing is not None, dtype,
     )  # fmt: skip
     lanes = host().lanes(itemsize)
     rows = panel_rows(plan.k_block, lanes)
@@ -166,8 +182,6 @@ def product(
     if copied:
         room[1] = scratch + len(specs)
         specs.append(Spec((threads.count(), plan.tiles_item * tile_step), dtype))
-    end = _End(summing.RESULT if add else summing.ZERO if bias is None else summing.BIAS,
-               (c.array, 0) if bias is None else bias, ending, operands)  # fmt: skip
     groups = Matrix(scratch + len(specs), n, 1, 0, stack[1] * m * n, m * n)
     grouped = plan.groups > 1
     first, now = (groups, _End(summing.ZERO, (c.array, 0))) if grouped else (c, end)
@@ -244,9 +258,47 @@ def _in_place(b: Matrix, m: int, n: int, itemsize: int) -> bool:
 
     Rows that lie far from each other drive each other out of the first cache.
     """
-    width = panel_width(n, itemsize)
+    if b.column != 1:
+        return False
+    width = panel_width(n, itemsize, m)
     few = m <= _FEW_ROWS and b.row * itemsize <= _PAGE
-    return b.column == 1 and n % width == 0 and (few or b.row <= _NEAR * width)
+    if n % width:
+        # What isn't there is masked: cheap where vectors are long.
+        return few and n > 1 and host().width >= _MASKING
+    return few or m <= 4 or b.row <= _NEAR * width
+
+
+def _inner_products(
+    shape: tuple[int, int, int],
+    a: Matrix,
+    b: Matrix,
+    c: Matrix,
+    stack: tuple[int, int],
+    dtype: str,
+    end: _End,
+) -> Call:
+    """The call for few rows by columns that lie in one piece each."""
+    m, n, k = shape
+    matrices = stack[0] * stack[1]
+    # Of each block all columns are read: enough to be worth a call.
+    columns = max(1, min(n, _INNER_ITEM // max(1, k)))
+    sizes = {
+        "n": n, "k": k, "columns_item": columns, "outer": stack[0], "inner": stack[1],
+        **_told("a", a), "a_row": a.row, **_told("b", b), "b_column": b.column,
+        **_told("c", c), "c_row": c.row, "bias": end.bias[1], "begin_with": end.begin_with,
+    }  # fmt: skip
+    made = function(
+        ("inner products", m, dtype, end.ending),
+        lambda code: inner.write_inner(code, m, dtype, end.writer(code, len(inner.ARRAYS))),
+    )
+    arrays = (c.array, a.array, b.array, end.bias[0], *end.operands)
+    items = matrices * -(-n // columns)
+    cost = columns * (k * _READING + m * end.cost)
+    return Call(made, arrays, _in_order(inner.SIZES, sizes), items, cost)
+
+
+def _transposed(matrix: Matrix) -> Matrix:
+    return matrix._replace(row=matrix.column, column=matrix.row)
 
 
 def _sum_of_groups(

@@ -13,8 +13,8 @@ from kbackend_numba.codegen.target import host
 
 # Bytes of a panel that should stay in the first cache, and of a block's panels in the second.
 _FIRST_CACHE, _SECOND_CACHE = 32 << 10, 384 << 10
-# Most rows of a tile: more would bring nothing.
-_MOST_ROWS = 14
+# Most rows of a tile: more would bring nothing. So few leave room for wider tiles.
+_MOST_ROWS, _FEW_ROWS = 14, 4
 # Operations that make an item worth its while, and items for each thread.
 _ITEM, _ITEMS_PER_THREAD = 1 << 19, 4
 # Rows and columns that an item of its own may well have, and how many items there should be before
@@ -93,7 +93,7 @@ def plan(
     """
     m, n, k = shape
     lanes = host().lanes(itemsize)
-    width = width or panel_width(n, itemsize)
+    width = width or panel_width(n, itemsize, m)
     vectors = width // lanes
     tiles, rows, tall = heights(m, vectors)
     panels = _ceil(n, width)
@@ -115,10 +115,13 @@ def plan(
     )  # fmt: skip
 
 
-def panel_width(n: int, itemsize: int) -> int:
-    """Columns of a panel of a matrix that has `n` columns."""
+def panel_width(n: int, itemsize: int, m: int = _MOST_ROWS) -> int:
+    """Columns of a panel of a matrix that has `n` columns, to be multiplied by `m` rows."""
     lanes = host().lanes(itemsize)
     count = max(1, _ceil(n, lanes))
+    if m <= _FEW_ROWS:
+        # The other way around: few sums in each column leave registers to more columns.
+        return lanes * min(count, _FEW_ROWS * 2 // m)
     if count in (1, 3, 5):
         return count * lanes
     return lanes * (3 if count % 3 == 0 and count % 2 else 2)

@@ -81,6 +81,23 @@ def test_first_matrices_whose_numbers_are_far_apart(dtype):
     check(64, 400, 2048, y_t=True, dtype=dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("y_t", [False, True])
+def test_few_rows(y_t, dtype):
+    for m in (1, 2, 3, 4, 6):
+        for n, k in ((1, 70), (10, 33), (130, 7), (515, 40), (3, 20000)):
+            check(m, n, k, y_t=y_t, dtype=dtype, bias=True)
+            check(m, n, k, (2, 1), y_t=y_t, dtype=dtype, add=True)
+
+
+@pytest.mark.parametrize("x_t", [False, True])
+def test_one_column(x_t):
+    for m in (2, 17, 300):
+        check(m, 1, 90, x_t=x_t)
+        check(m, 1, 90, (2, 3), x_t=x_t, add=True)
+        check(m, 1, 90, x_t=x_t, bias=True)
+
+
 @pytest.mark.parametrize("y_t", [False, True])
 def test_packed_beforehand(y_t):
     check(33, 47, 600, (2, 3), y_t=y_t, pack=True)
