@@ -59,9 +59,6 @@ _INNER_ROWS, _INNER_ITEM = 2, 1 << 16
 _PACKING, _ADDING, _READING = 0.3, 0.1, 0.1
 
 
-COPY = [True]
-
-
 class Matrix(NamedTuple):
     """A stack of matrices in an array. Steps are counted in elements.
 
