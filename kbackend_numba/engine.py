@@ -10,6 +10,7 @@ from kbackend.engine.program import REDUCTIONS, Cut, Prepared, Program, Runner, 
 from kbackend_numba.codegen.elementwise import OPERATIONS
 from kbackend_numba.codegen.value import DTYPES
 from kbackend_numba.eager import with_eager
+from kbackend_numba.kernels import optimizer_rows
 from kbackend_numba.replay import NativeReplay
 from kbackend_numba.table import COMPOSITES, EPILOGUES, OUTPUTS, PREPARE, prepare
 from kbackend_numpy.engine import NumpyEngine
@@ -21,6 +22,7 @@ class NumbaEngine(NumpyEngine):
     name = "numba"
     fusible = frozenset(OPERATIONS) | REDUCTIONS
     epilogues = frozenset(EPILOGUES)
+    scattered = optimizer_rows.NAMES
 
     def __init__(self) -> None:
         super().__init__()

@@ -18,6 +18,7 @@ from kbackend_numba.kernels import (
     movement,
     normalization,
     optimizer,
+    optimizer_rows,
     pooling,
     random,
     recurrent,
@@ -68,6 +69,7 @@ def _epilogue(
 
 
 PREPARE["epilogue"] = _epilogue
+PREPARE["scattered"] = optimizer_rows.prepare
 
 
 def prepare(

@@ -11,6 +11,7 @@ from kbackend.compiler.memory.layout import broadcast_to, contiguous, view
 from kbackend.compiler.memory.plan import assign
 from kbackend.compiler.passes.epilogue import Finished
 from kbackend.compiler.passes.fused import Fused
+from kbackend.compiler.passes.scattered import Scattered
 from kbackend.core.aval import Aval
 from kbackend.engine.interface import Engine
 from kbackend.engine.program import Program, Step
@@ -77,8 +78,8 @@ def _lower(draft: Draft, eqn: Eqn, numbers: dict[Var, int], inputs: list[int]) -
         layout = broadcast_to(contiguous(()), aval.shape)  # type: ignore[arg-type]
         numbers[eqn.outputs[0]] = draft.show(aval, base, layout)
         return
-    if isinstance(eqn.op, Finished):
-        _lower_finished(draft, eqn, eqn.op, numbers, inputs)
+    if isinstance(eqn.op, Finished | Scattered):
+        _lower_joined(draft, eqn, eqn.op, numbers, inputs)
         return
     source = str(eqn.source)
     outputs = [draft.new(var.aval) for var in eqn.outputs]
@@ -95,16 +96,16 @@ def _lower(draft: Draft, eqn: Eqn, numbers: dict[Var, int], inputs: list[int]) -
     draft.step(name, inputs, outputs, params, source)
 
 
-def _lower_finished(
-    draft: Draft, eqn: Eqn, op: Finished, numbers: dict[Var, int], inputs: list[int]
+def _lower_joined(
+    draft: Draft, eqn: Eqn, op: Finished | Scattered, numbers: dict[Var, int], inputs: list[int]
 ) -> None:
-    """Appends a product with its epilogue: one step, or two where the engine declines."""
+    """Appends equations that can be one step: as one, or one by one where the engine declines."""
     made = tuple([draft.new(var.aval) for var in eqn.outputs])
     params = op.params
-    prepared = draft.prepared("epilogue", inputs, made, params)
+    prepared = draft.prepared(op.name, inputs, made, params)
     if prepared is not None:
         source = str(eqn.source)
-        draft.steps.append(Step("epilogue", tuple(inputs), made, params, source, prepared))
+        draft.steps.append(Step(op.name, tuple(inputs), made, params, source, prepared))
         numbers.update(zip(eqn.outputs, made, strict=True))
         return
     inside = dict(zip(op.graph.inputs, inputs, strict=True))

@@ -16,6 +16,7 @@ from kbackend.compiler.passes.inline import inline
 from kbackend.compiler.passes.licm import licm
 from kbackend.compiler.passes.reassociate import reassociate
 from kbackend.compiler.passes.remat import remat
+from kbackend.compiler.passes.scattered import scattered
 from kbackend.compiler.passes.schedule import schedule
 from kbackend.compiler.passes.split import split
 from kbackend.core.composite import Composite
@@ -59,6 +60,9 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
     def able(eqn: Eqn) -> bool:
         return eqn.op.name in engine.epilogues
 
+    def takes_rows(eqn: Eqn) -> bool:
+        return eqn.op.name in engine.scattered
+
     return [
         Pass("inline", lambda graph: inline(graph, keep)),
         Pass("fold", fold),
@@ -69,6 +73,7 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
         Pass("dce", dce),
         Pass("split", lambda graph: split(graph, batch, engine.parts)),
         Pass("remat", lambda graph: remat(graph, fusible)),
+        Pass("scattered", lambda graph: scattered(graph, takes_rows)),
         Pass("epilogue", lambda graph: epilogue(graph, able, fusible)),
         Pass("fuse", lambda graph: fuse(graph, fusible)),
         Pass("schedule", schedule),

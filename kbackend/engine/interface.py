@@ -66,6 +66,9 @@ class Engine:
     # Primitives and composites whose kernels can end with a region that takes their result, as
     # steps "epilogue"; see `Step`. Such a step is made only where `prepare` has a kernel for it.
     epilogues: ClassVar[frozenset[str]] = frozenset()
+    # Updates of optimizers whose kernels can take the gradient as rows that are scattered among
+    # zeros, as steps "scattered"; see `Step`. They, too, are made only where there is a kernel.
+    scattered: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, table: Mapping[str, Kernel], composites: Mapping[str, Kernel]) -> None:
         self.table = dict(table)

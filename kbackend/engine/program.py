@@ -87,9 +87,13 @@ class Step:
     the kernel's, then the region's other ones in their order. These have the shape of the result,
     or that of its last dimensions (behind dimensions of 1, or none), or one element.
 
+    The step "scattered" is an optimizer's update whose gradient is rows that are added to zeros.
+    Its parameters are `op` and `params` of the update, and the `axes` that are indexed; its inputs
+    are the update's without the gradient, then the rows and the indices, as for "scatter".
+
     Attributes:
         name: key in the engine's table of primitives or composites, or one of the structured steps
-            "region", "epilogue", "switch", "while", "scan" and "parts".
+            "region", "epilogue", "scattered", "switch", "while", "scan" and "parts".
         inputs: values.
         outputs: values.
         params: parameters of the kernel; for structured steps the programs inside.

@@ -10,7 +10,7 @@ number of threads never changes a result.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -234,10 +234,6 @@ class Code:
 
     # ----- memory -----
 
-    def either_address(self, condition: Value, a: Address, b: Address) -> Address:
-        """`a` if the condition holds, else `b`."""
-        return Address(self.builder.select(condition.ir, a.ir, b.ir))
-
     def array(self, position: int) -> Address:
         """The address of an array: outputs come first, then inputs, then scratch."""
         return Address(self._argument("array", position, self._arrays, _POINTER))
@@ -400,6 +396,18 @@ class Code:
         self.builder.position_at_end(body)
         yield index
         counter.set(index + step)
+        self.builder.branch(head)
+        self.builder.position_at_end(done)
+
+    @contextmanager
+    def as_long_as(self, condition: Callable[[], Value]) -> Iterator[None]:
+        """Runs what is inside again and again, as long as a condition holds before."""
+        head, body, done = [self.function.append_basic_block(n) for n in ("ask", "again", "done")]
+        self.builder.branch(head)
+        self.builder.position_at_end(head)
+        self.builder.cbranch(condition().ir, body, done)
+        self.builder.position_at_end(body)
+        yield
         self.builder.branch(head)
         self.builder.position_at_end(done)
 

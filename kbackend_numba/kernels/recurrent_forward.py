@@ -174,7 +174,7 @@ class _Forward:
             self.array("panels"), panel + units * recurrent + features * inputs, dtype
         )
         _, begun_rows = examples.times(code.select(k > 0, self.row, code.number(0)))
-        tile.load(code.either_address(k > 0, sums, bias), begun_rows, [None] * tile.vectors)
+        tile.load(code.choose(k > 0, sums, bias), begun_rows, [None] * tile.vectors)
         stop = code.minimum(behind, units)
         place, state_rows = examples.times(size("state_example"))
         part(tile, tile.vectors - recurrent // self.lanes, tile.vectors).accumulate(

@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
+import kbackend
+from kbackend.compiler.compiled import jit
+from kbackend.core import lang
+from kbackend.core.tensor import tensor
 from kbackend.engine.program import Spec
+from kbackend.optimizers.updates import sgd_update
+from kbackend.state.variable import Variable
+from kbackend_numba.native import Native
 from kbackend_numba.table import prepare
-from tests.engines.numba.harness import check
+from tests.engines.numba.harness import check, item_by_item, reference
+from tests.engines.numpy_prepared.harness import garbage, spec
 
 BETAS = {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-5}
 RMS = {"rho": 0.8, "momentum": 0.7, "epsilon": 1e-5}
@@ -69,3 +77,99 @@ def test_other_dtypes_are_left_to_numpy():
     half, rate = Spec((4,), "float16"), Spec((), "float16")
     assert prepare("sgd_update", (half, half, rate), (half,), {}) is None
     assert prepare("sgd_update", (half, half, Spec((), "float32")), (half,), {}) is None
+
+
+# ----- gradients that are scattered rows -----
+
+
+def scattered(name, count, counted, params, shape, index, rng, dtype="float32", rows=None):
+    """The arrays of an update with such a gradient, and what NumPy's kernels make of it."""
+    arrays = arguments(rng, count, shape, dtype, counted)
+    if rows is None:
+        rows = rng.normal(size=(*index.shape, *shape[1:])).astype(dtype)
+    gradient = np.zeros(shape, dtype)
+    np.add.at(gradient, index, rows)
+    wanted = reference(name, [arrays[0], gradient, *arrays[2:]], params)
+    return [arrays[0], *arrays[2:], rows, index], wanted
+
+
+def run_scattered(name, inputs, wanted, params, in_place=False, pieces=False):
+    specs = tuple(map(spec, inputs)), tuple(map(spec, wanted))
+    ready = prepare("scattered", *specs, {"op": name, "params": params, "axes": (0,)})
+    assert isinstance(ready, Native), "declined"
+    inputs, made = list(inputs), [garbage(s) for s in specs[1]]
+    for given, output in ready.overwrites if in_place else ():
+        made[output][...] = inputs[given]
+        inputs[given] = made[output]
+    arrays = [*made, *inputs, *map(garbage, ready.scratch)]
+    if pieces:
+        item_by_item(ready, arrays)
+    else:
+        ready.run(*arrays)
+    return made
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize(("name", "count", "counted", "params"), RULES[1:])
+def test_scattered_rows(name, count, counted, params, dtype, rng):
+    for shape, index in (
+        ((50, 17), rng.integers(-50, 50, (6, 5)).astype("int32")),
+        ((7, 3, 8), rng.integers(0, 7, 40)),
+        ((3000, 16), np.array([5, 2999, 5, 5])),
+        ((4, 8), np.zeros((0,), "int64")),
+    ):
+        inputs, wanted = scattered(name, count, counted, params, shape, index, rng, dtype)
+        tolerance = TOLERANCE[dtype]
+        for options in ({}, {"in_place": True}, {"pieces": True}):
+            found = run_scattered(name, inputs, wanted, params, **options)
+            for f, w in zip(found, wanted, strict=True):
+                np.testing.assert_allclose(f, w, rtol=tolerance, atol=tolerance)
+
+
+def test_scattered_rows_in_any_layout(rng):
+    index = rng.integers(0, 20, (5, 8)).T
+    rows = np.broadcast_to(rng.normal(size=(8, 1, 12)).astype("float32"), (8, 5, 12))
+    inputs, wanted = scattered("sgd_update", 2, False, {}, (20, 12), index, rng, rows=rows)
+    (found,) = run_scattered("sgd_update", inputs, wanted, {})
+    np.testing.assert_allclose(found, wanted[0], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("rate", [np.inf, np.nan])
+def test_rates_that_are_not_finite_reach_all_rows(rate, rng):
+    inputs, wanted = scattered("sgd_update", 2, False, {}, (20, 12), np.array([3]), rng)
+    inputs[1] = np.array(rate, "float32")
+    for in_place in (False, True):
+        (found,) = run_scattered("sgd_update", inputs, wanted, {}, in_place=in_place)
+        assert not np.isfinite(found).any()
+
+
+def test_a_wrong_index_changes_nothing():
+    table = np.random.default_rng(0).normal(size=(20, 12)).astype("float32")
+    with kbackend.use_backend("numba"):
+        variable = Variable(table)
+
+        def step(index):
+            rows = lang.full((3, 12), 1.0, "float32")
+            zeros = lang.zeros((20, 12), "float32")
+            gradient = lang.scatter(zeros, rows, (index,), (0,), "add")
+            variable.assign(sgd_update(variable.value, gradient, lang.full((), 0.5, "float32")))
+
+        compiled = jit(step)
+        compiled(tensor(np.array([0, 1, 1])))
+        table[[0, 1]] -= [[0.5], [1.0]]
+        np.testing.assert_allclose(variable.numpy(), table, rtol=0, atol=1e-6)
+        before = variable.numpy().copy()
+        with pytest.raises(IndexError, match="Index 20 is out of range"):
+            compiled(tensor(np.array([0, 20, 1])))
+        np.testing.assert_array_equal(variable.numpy(), before)
+
+
+def test_what_rows_are_left_to_two_steps():
+    row = Spec((20, 12), "float32"), Spec((), "float32"), Spec((3, 12), "float32")
+    params = {"op": "sgd_update", "params": {}, "axes": (0,)}
+    index = Spec((3,), "int32")
+    assert prepare("scattered", (*row, index), row[:1], params) is not None
+    assert prepare("scattered", (*row, index), row[:1], {**params, "axes": (1,)}) is None
+    assert prepare("scattered", (*row, Spec((3,), "uint8")), row[:1], params) is None
+    narrow = Spec((20, 2), "float32"), Spec((), "float32"), Spec((3, 2), "float32")
+    assert prepare("scattered", (*narrow, index), narrow[:1], params) is None
