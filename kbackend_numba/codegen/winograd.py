@@ -13,7 +13,7 @@ sizes of their powers are, the less is lost by rounding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
@@ -98,10 +98,35 @@ def transposed(matrix: Matrix) -> Matrix:
     return tuple(zip(*matrix, strict=True))
 
 
-def both_sides(code: Code, matrix: Matrix, block: Sequence[Sequence[Value]]) -> list[list[Value]]:
-    """`matrix @ block @ matrix.T`, for a square block of values."""
-    columns = [applied(code, matrix, column) for column in zip(*block, strict=True)]
-    return [applied(code, matrix, row) for row in zip(*columns, strict=True)]
+def both_sides(
+    code: Code,
+    matrix: Matrix,
+    load: Callable[[int, Value], Value],
+    store: Callable[[Value, int, Value], None],
+) -> None:
+    """Writes `matrix @ block @ matrix.T`, for a square block of vectors.
+
+    Columns, and then rows, are done one by one in loops: as the block has more vectors than there
+    are registers, what is in between would go through memory anyhow.
+
+    Args:
+        code: where to write.
+        matrix: applied to the columns and to the rows.
+        load: gives the vector of a row and a column.
+        store: called with the row, the column and the vector of the result.
+    """
+    size = len(matrix[0])
+    lanes = code.lanes
+    between = code.local("float32", len(matrix) * size * lanes)
+    with code.loop(0, size) as j:
+        column = applied(code, matrix, [load(i, j) for i in range(size)])
+        for i, value in enumerate(column):
+            code.store(value, between, (j + i * size) * lanes)
+    with code.loop(0, len(matrix)) as i:
+        place = i * (size * lanes)
+        row = [code.load(between, place + j * lanes, "float32", lanes) for j in range(size)]
+        for j, value in enumerate(applied(code, matrix, row)):
+            store(i, j, value)
 
 
 def applied(code: Code, matrix: Matrix, values: Sequence[Value]) -> list[Value]:

@@ -10,7 +10,7 @@ from typing import Any
 from kbackend.engine.program import Prepared, Region, Spec
 from kbackend_numba.codegen.target import host
 from kbackend_numba.kernels import winograd, winograd_filter
-from kbackend_numba.kernels.conv_choice import Cost, winograd_tile
+from kbackend_numba.kernels.conv_choice import pays, winograd_tile
 from kbackend_numba.kernels.conv_direct import Ended, Pass, correlation
 from kbackend_numba.kernels.conv_filter import filter_gradient
 from kbackend_numba.kernels.conv_source import three
@@ -43,15 +43,13 @@ def _apart(inner: int, filters: int, groups: int) -> bool:
     return inner == 1 and groups == filters > 1
 
 
-def _tile(
-    cost: Cost, x: Spec, y: Spec, window: Ints, strides: Ints, dilation: Ints, groups: int
-) -> int:
+def _tile(window: Ints, strides: Ints, dilation: Ints, groups: int, *arrays: Spec) -> int:
     """See `winograd_tile`; 0 where the method doesn't apply."""
     lanes = host().lanes()
     plain = window == (3, 3) and {*strides, *dilation, groups} == {1}
-    if not plain or x.dtype != "float32" or x.shape[-1] % lanes or y.shape[-1] % lanes:
+    if not plain or arrays[0].dtype != "float32" or any(a.shape[-1] % lanes for a in arrays):
         return 0
-    return winograd_tile(cost, y.shape, x.shape[-1])
+    return winograd_tile()
 
 
 def _forward(
@@ -74,10 +72,10 @@ def _forward(
         return correlation(*shapes, x.dtype, [every], alone, True, ended)
     each = filters // groups
     how = Filters(groups, inner, each, filters, 1, each, inner * filters)
-    m = _tile(winograd.cost, x, y, tuple(window), strides, dilation, groups)
-    if m:
+    m = _tile(tuple(window), strides, dilation, groups, x, y)
+    if m and pays(winograd.cost(m, y.shape, inner), 9 * inner * y.size):
         low = tuple([pair[0] for pair in padding])
-        return winograd.convolution(*shapes, low, how, False, m, ended)
+        return winograd.convolution(m, low, *shapes, how, False, ended)
     return correlation(*shapes, x.dtype, [every], how, False, ended)
 
 
@@ -99,10 +97,10 @@ def _backward(
     if apart:
         how = Filters(1, 1, filters, filters, 1, 0, filters)
     shapes = _spread(g.shape), _spread(x.shape)
-    m = _tile(winograd.cost, g, x, tuple(window), strides, dilation, groups)
-    if m:
+    m = _tile(tuple(window), strides, dilation, groups, g, x)
+    if m and pays(winograd.cost(m, x.shape, filters), 9 * inner * g.size):
         low = tuple([2 - pair[0] for pair in padding])
-        return winograd.convolution(*shapes, low, how, True, m, ended)
+        return winograd.convolution(m, low, *shapes, how, True, ended)
     axes = axes_of(space, g.shape[1:-1], tuple(window), strides, padding, dilation)
     passes = []
     for phases in product(*map(phases_of, axes)):
@@ -173,10 +171,10 @@ def _filter_gradient(
     x, g = inputs
     if _declined(inputs, outputs):
         return None
-    m = _tile(winograd_filter.cost, x, g, window, strides, dilation, groups)
-    if m:
+    m, channels = _tile(window, strides, dilation, groups, x, g), x.shape[-1]
+    if m and pays(winograd_filter.cost(m, g.shape, channels), 9 * channels * g.size):
         low = tuple([pair[0] for pair in padding])
-        return winograd_filter.filter_gradient(_spread(x.shape), _spread(g.shape), low, m)
+        return winograd_filter.filter_gradient(m, low, _spread(x.shape), _spread(g.shape))
     axes = axes_of(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
     apart = _apart(x.shape[-1] // groups, g.shape[-1], groups)
     return filter_gradient(

@@ -11,32 +11,16 @@ The environment variable KBACKEND_CONVOLUTION says how far to go: "fast", which 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from math import prod
 
 from kbackend.base.errors import ConfigError
 from kbackend_numba.kernels.conv_direct import FLOPS
-
-Ints = tuple[int, ...]
-Cost = Callable[[int, Ints, int], float]
 
 _VARIABLE = "KBACKEND_CONVOLUTION"
 _TILES = {"fast": 4, "exact": 2, "direct": 0}
 
 
-def winograd_tile(cost: Cost, y: Ints, channels: int) -> int:
-    """Positions along each dimension of the tiles to take, or 0 for the direct method.
-
-    Args:
-        cost: nanoseconds of Winograd's method, for the positions of a tile and what follows.
-        y: shape of the result, or of its cotangent: `(batch, height, width, filters)`.
-        channels: of the images.
-    """
-    m = _allowed()
-    return m if m and cost(m, y, channels) < 2 * prod(y) * 9 * channels / FLOPS else 0
-
-
-def _allowed() -> int:
+def winograd_tile() -> int:
+    """Positions along each dimension of the tiles that Winograd's method may have, or 0."""
     name = os.environ.get(_VARIABLE, "").strip().lower() or "fast"
     if name not in _TILES:
         raise ConfigError(
@@ -44,3 +28,8 @@ def _allowed() -> int:
             f"{name!r}. Mend it, or unset it for {next(iter(_TILES))!r}."
         )
     return _TILES[name]
+
+
+def pays(cost: float, products: int) -> bool:
+    """Whether a method of that many nanoseconds is faster than the direct one."""
+    return cost < 2 * products / FLOPS

@@ -1,16 +1,15 @@
-"""Convolutions of 3x3 taps by Winograd's method: a quarter of the products, or 4 in 9.
+"""Convolutions of 3x3 taps by Winograd's method, and those back to their input.
 
 The result is cut into tiles of `m` by `m` positions. What a tile reads is transformed into
 `(m + 2)^2` planes, so are the filters; in each plane a matrix product over the channels remains;
-its result is transformed back. A block of tiles goes through all of this at a time, so that its
-planes stay in the second cache.
+its result is transformed back. Tiles of 4 by 4 positions take a quarter of the products, those of 2
+by 2 4 in 9. A block of tiles goes through all of this at a time, so that its planes stay in the
+second cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,73 +24,29 @@ from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.codegen.winograd import both_sides, short
 from kbackend_numba.kernels.conv_direct import FLOPS, Ended, each_tile, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
-from kbackend_numba.kernels.conv_source import Source, source_of, three, write_source
-from kbackend_numba.kernels.conv_weights import Filters, packing
+from kbackend_numba.kernels.conv_source import Source, source_of, write_source
+from kbackend_numba.kernels.conv_weights import Filters
 from kbackend_numba.kernels.ending import Ending
+from kbackend_numba.kernels.winograd_tiles import (
+    APART,
+    DTYPE,
+    TRANSFORM,
+    TRANSFORM_FILTERS,
+    Tiling,
+    tile_offsets,
+    tiles_of,
+    tiling,
+    write_planes,
+)
+from kbackend_numba.kernels.winograd_weights import transformed_filters
 from kbackend_numba.native import Call, Native, native
-from kbackend_numpy.kernels.conv_axes import Axis
 
 Ints = tuple[int, ...]
 
-_DTYPE = "float32"
 # Bytes that the planes of a block may take, before and after the products.
 _PLANES = 1 << 20
-# Elements between planes, so that they don't share lines of the cache.
-_APART = 16
-# Nanoseconds to transform a number of a plane there or back, and one of the filters; to read one
-# again that comes from far away.
-TRANSFORM, TRANSFORM_FILTERS, READ = 0.15, 0.3, 0.3
-
-
-class Tiling(NamedTuple):
-    """How a result is cut.
-
-    Attributes:
-        axes: how tiles read the source.
-        images: in a block.
-        rows: of tiles in a block.
-    """
-
-    axes: tuple[Axis, Axis, Axis]
-    images: int
-    rows: int
-
-    @property
-    def tiles(self) -> int:
-        """In a block."""
-        return self.images * self.rows * self.axes[2].positions
-
-
-def tiling(x: Ints, y: Ints, low: Ints, m: int, most: int, height: int) -> Tiling:
-    """How to cut a result.
-
-    Args:
-        x: shape of the source, `(batch, height, 1, width, channels)`.
-        y: shape of the result.
-        low: zeros before the source, along both dimensions.
-        m: positions of a tile.
-        most: tiles in a block.
-        height: their number should be a multiple of this.
-    """
-    axes = three(
-        [
-            Axis(x[1], -(-y[1] // m), m + 2, m, 1, -low[0]),
-            Axis(x[3], -(-y[3] // m), m + 2, m, 1, -low[1]),
-        ]
-    )
-    lines, line = axes[0].positions, axes[2].positions
-    if lines * line > most:
-        rows = max(1, most // line)
-        blocks = [(1, -(-lines // -(-lines // rows)))]
-    else:
-        blocks = [(i, lines) for i in range(1, max(1, min(most // (lines * line), x[0])) + 1)]
-
-    def waste(block: tuple[int, int]) -> float:
-        tiles = prod(block) * line
-        # The filters are read once for each block, which is as good as some tiles more.
-        return (-(-tiles // height) * height + 2) / tiles
-
-    return Tiling(axes, *min(blocks, key=waste))
+# Nanoseconds to read a number of the filters, which come from far away.
+_READ = 0.3
 
 
 def _most(m: int, tiles: int, channels: int, columns: int) -> int:
@@ -115,43 +70,44 @@ def cost(m: int, y: Ints, channels: int) -> float:
         y: shape of the result, `(batch, height, width, filters)`.
         channels: that are summed up for each position.
     """
-    tiles = y[0] * -(-y[1] // m) * -(-y[2] // m)
+    tiles = tiles_of(m, y)
     filters = (m + 2) ** 2 * channels * y[3]
     blocks = -(-tiles // _most(m, tiles, channels, y[3]))
-    return _cost_of_tiles(m, tiles, channels, y[3]) + filters * (TRANSFORM_FILTERS + blocks * READ)
+    far = filters * (TRANSFORM_FILTERS + blocks * _READ)
+    return _cost_of_tiles(m, tiles, channels, y[3]) + far
 
 
 def convolution(
+    m: int,
+    low: Ints,
     x: Ints,
     y: Ints,
-    low: Ints,
     filters: Filters,
     turned: bool,
-    m: int,
     ended: Ended | None = None,
 ) -> Native:
     """The kernel `y, x, w`, behind which others may stand that its ending takes.
 
     Args:
+        m: positions of a tile along each dimension, 2 or 4.
+        low: zeros before the source, along both dimensions.
         x: shape of the source, `(batch, height, 1, width, channels)`.
         y: shape of the result.
-        low: zeros before the source, along both dimensions.
         filters: how they lie in memory.
         turned: whether the taps are read from the last to the first.
-        m: 2 or 4.
         ended: what becomes of the result.
     """
     channels, columns = x[-1], y[-1]
-    width = panel_width(columns, _DTYPE)
+    width = panel_width(columns, DTYPE)
     panels = -(-columns // width)
     points = (m + 2) ** 2
-    tiles = y[0] * -(-y[1] // m) * -(-y[3] // m)
-    tiled = tiling(x, y, low, m, _most(m, tiles, channels, columns), 4)
+    tiles = tiles_of(m, (y[0], y[1], y[3], columns))
+    tiled = tiling(m, low, x, y, _most(m, tiles, channels, columns), 4)
     source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
-    planes = (tiled.tiles * channels + _APART, tiled.tiles * panels * width + _APART)
+    planes = (tiled.tiles * channels + APART, tiled.tiles * panels * width + APART)
     room = points * sum(planes) + m * m * columns
     before, ending, operands = ended or Ended(3, None, ())
-    calls, scratch = transformed_filters(filters, turned, m, width, before)
+    calls, scratch = transformed_filters(m, filters, turned, width, before)
     first = before + len(scratch) - 1
     lines = tiled.axes[0].positions
     blocks = -(-lines // tiled.rows)
@@ -161,7 +117,7 @@ def convolution(
     work += _cost_of_tiles(m, tiles, channels, columns)
     calls.append(
         Call(
-            function(key, _Convolution(*key[1:]).write),
+            function(key, _Convolution(m, width, ending).write),
             (0, 1, first, first + 1, first + 2, *operands),
             (
                 blocks,
@@ -180,37 +136,30 @@ def convolution(
                 y[1],
                 y[3] * columns,
                 *source.sizes,
-                *_tables(tiled, source, y, m),
+                *_tables(m, tiled, source, y),
             ),  # fmt: skip
             items,
             work / items,
         )
     )
     scratch += [
-        Spec((threads.count(), room), _DTYPE),
-        Spec((threads.count(), source.room), _DTYPE),
+        Spec((threads.count(), room), DTYPE),
+        Spec((threads.count(), source.room), DTYPE),
     ]
     return native(calls, scratch)
 
 
-def tile_offsets(tiled: Tiling, source: Source) -> np.ndarray:
-    """Offsets of a block's tiles in the source."""
-    indices = [a.start + a.stride * np.arange(a.positions) for a in tiled.axes]
-    indices[0] = indices[0][: tiled.rows]
-    return source.offsets(np.arange(tiled.images), *indices).reshape(-1)
-
-
-def _tables(tiled: Tiling, source: Source, y: Ints, m: int) -> list[int]:
+def _tables(m: int, tiled: Tiling, source: Source, y: Ints) -> list[int]:
     """For each tile of a block where it is in the source and in the result, its first row, and how
     many columns it has."""
-    images, rows = np.arange(tiled.images), np.arange(tiled.rows)
-    line = np.arange(tiled.axes[2].positions)
-    dense = prod(y[1:]), m * y[3] * y[4], m * y[4]
-    y_at = np.add.outer(np.add.outer(images * dense[0], rows * dense[1]), line * dense[2])
-    row = np.broadcast_to((rows * m)[None, :, None], y_at.shape)
-    columns = np.broadcast_to(np.minimum(m, y[3] - m * line), y_at.shape)
-    tables = (tile_offsets(tiled, source), y_at, row, columns)
-    return [int(n) for table in tables for n in table.reshape(-1)]
+    images, rows = np.arange(tiled.images), np.arange(tiled.rows) * m
+    line = np.arange(tiled.axes[2].positions) * m
+    at_row = np.add.outer(images * prod(y[1:]), rows * y[3] * y[4])
+    y_at = np.add.outer(at_row, line * y[4])
+    row = np.broadcast_to(rows[None, :, None], y_at.shape)
+    columns = np.broadcast_to(np.minimum(m, y[3] - line), y_at.shape)
+    tables = [n for table in (y_at, row, columns) for n in table.reshape(-1).tolist()]
+    return [*tile_offsets(tiled, source), *tables]
 
 
 _HEADER = (
@@ -240,16 +189,16 @@ class _Convolution:
         self.finish = self.ending and self.ending.writer(code, 5)
         self.size = size = {name: code.size(i) for i, name in enumerate(_HEADER)}
         sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
-        self.before = code.offset(memory, code.worker * size["room"], _DTYPE)
+        self.before = code.offset(memory, code.worker * size["room"], DTYPE)
         points = self.points**2
-        self.after = code.offset(self.before, size["plane_x"] * points, _DTYPE)
-        self.edge = code.offset(self.after, size["plane_y"] * points, _DTYPE)
+        self.after = code.offset(self.before, size["plane_x"] * points, DTYPE)
+        self.edge = code.offset(self.after, size["plane_y"] * points, DTYPE)
         with code.loop(code.begin, code.end) as item:
             block, row = item // size["blocks"], item % size["blocks"] * size["rows"]
-            source, images = write_source(code, sizes, _DTYPE, x, copies, block, row)
+            source, images = write_source(code, sizes, DTYPE, x, copies, block, row)
             rows = code.minimum(size["rows"], size["lines"] - row)
             tiles = images * rows * size["line"]
-            write_forward(
+            write_planes(
                 code, self.short.data, source, self.before, size["plane_x"], tiles,
                 size["channels"], size["channels"], size["x_row"], self._table(0),
             )  # fmt: skip
@@ -269,11 +218,11 @@ class _Convolution:
             code.loop(0, self.points**2) as point,
             code.loop(0, size["panels"]) as panel,
         ):
-            x = code.offset(self.before, point * size["plane_x"], _DTYPE)
+            x = code.offset(self.before, point * size["plane_x"], DTYPE)
             place = (point * size["panels"] + panel) * panel_step
-            w = code.offset(self.filters, place, _DTYPE)
+            w = code.offset(self.filters, place, DTYPE)
             place = point * size["plane_y"] + panel * self.width
-            y = code.offset(self.after, place, _DTYPE)
+            y = code.offset(self.after, place, DTYPE)
             vectors = self.width // self.lanes
 
             def tile(rows: int, first: Value) -> None:
@@ -291,28 +240,32 @@ class _Convolution:
         pitch = size["panels"] * self.width
         with code.loop(0, tiles) as tile:
             at = start + code.size(self._table(1) + tile)
-            place = code.offset(self.y, at, _DTYPE)
+            place = code.offset(self.y, at, DTYPE)
             height = code.minimum(rows - code.size(self._table(2) + tile), m)
             width = code.size(self._table(3) + tile)
             whole = (height >= m) & (width >= m)
             # A tile that reaches beyond the result is put aside, and then copied in part.
             target = code.choose(whole, place, self.edge)
             step = code.select(whole, size["y_row"], size["columns"] * m)
-            after = code.offset(self.after, tile * pitch, _DTYPE)
+            after = code.offset(self.after, tile * pitch, DTYPE)
             with code.loop(0, size["columns"], self.lanes) as c:
-                block = [
-                    [self._plane(after, i * self.points + j, c) for j in range(self.points)]
-                    for i in range(self.points)
-                ]
-                for i, line in enumerate(both_sides(code, self.short.output, block)):
-                    for j, value in enumerate(line):
-                        code.store(value, target, step * i + size["columns"] * j + c)
+
+                def load(i: int, j: Value, after: Address = after, c: Value = c) -> Value:
+                    place = size["plane_y"] * (j + i * self.points) + c
+                    return code.load(after, place, DTYPE, self.lanes)
+
+                def store(
+                    i: Value, j: int, value: Value, target: Address = target, c: Value = c
+                ) -> None:
+                    code.store(value, target, step * i + size["columns"] * j + c)
+
+                both_sides(code, self.short.output, load, store)
             with code.when(~whole), code.loop(0, height) as i:
-                from_ = code.offset(self.edge, i * m * size["columns"], _DTYPE)
-                to = code.offset(place, i * size["y_row"], _DTYPE)
+                from_ = code.offset(self.edge, i * m * size["columns"], DTYPE)
+                to = code.offset(place, i * size["y_row"], DTYPE)
 
                 def copy(at: Value, mask: Value | None) -> None:
-                    code.store(code.load(from_, at, _DTYPE, self.lanes, mask), to, at, mask)
+                    code.store(code.load(from_, at, DTYPE, self.lanes, mask), to, at, mask)
 
                 each_vector(code, width * size["columns"], self.lanes, copy)
 
@@ -326,109 +279,5 @@ class _Convolution:
             at = place + i * size["y_row"] + j * size["columns"]
             with code.loop(0, size["columns"], self.lanes) as c:
                 part = Part(at + c, c, None)
-                value = code.load(self.y, part.at, _DTYPE, self.lanes)
+                value = code.load(self.y, part.at, DTYPE, self.lanes)
                 code.store(finish(value, part), self.y, part.at)
-
-    def _plane(self, after: Address, point: int, column: Value) -> Value:
-        place = self.size["plane_y"] * point + column
-        return self.code.load(after, place, _DTYPE, self.lanes)
-
-
-def write_forward(
-    code: Code,
-    matrix: tuple[tuple[object, ...], ...],
-    source: Address,
-    planes: Address,
-    plane: Value,
-    tiles: Value,
-    channels: Value,
-    pixel: Value,
-    row: Value,
-    table: Value,
-) -> None:
-    """Writes how tiles become planes.
-
-    Args:
-        code: where to write.
-        matrix: that is applied to the rows and columns of a tile.
-        source: what tiles are read from.
-        planes: where to; the numbers of a tile are side by side in each.
-        plane: elements from one plane to the next.
-        tiles: how many.
-        channels: how many, a multiple of the lanes.
-        pixel: elements from one element of a row of the source to the next.
-        row: elements from one row to the next.
-        table: where the offsets of the tiles are among the sizes.
-    """
-    lanes, count = code.lanes, len(matrix[0])
-    with code.loop(0, tiles) as tile:
-        here = code.offset(source, code.size(table + tile), _DTYPE)
-        there = code.offset(planes, tile * channels, _DTYPE)
-        with code.loop(0, channels, lanes) as c:
-            block = [
-                [code.load(here, row * i + pixel * j + c, _DTYPE, lanes) for j in range(count)]
-                for i in range(count)
-            ]
-            for i, line in enumerate(both_sides(code, matrix, block)):
-                for j, value in enumerate(line):
-                    code.store(value, there, plane * (i * len(matrix) + j) + c)
-
-
-# ----- filters -----
-
-
-def transformed_filters(
-    filters: Filters, turned: bool, m: int, width: int, position: int
-) -> tuple[list[Call], list[Spec]]:
-    """The calls that transform filters into planes of panels, and their scratch arrays.
-
-    Args:
-        filters: how they lie in memory; they are array number 2.
-        turned: whether the taps are read from the last to the first.
-        m: positions of a tile along each dimension.
-        width: columns of a panel.
-        position: of the first scratch array. The last one holds the result.
-    """
-    panels = -(-filters.columns // width)
-    taps = range(8, -1, -1) if turned else range(9)
-    # What is read along with each other is put side by side first.
-    pack, _, size = packing(filters, [taps], width, _DTYPE, (position, 2))
-    calls, scratch = [pack], [Spec((size,), _DTYPE)]
-    key = ("winograd filters", m, width)
-    calls.append(
-        Call(
-            function(key, _filters(m, width)),
-            (position + 1, position),
-            (filters.rows, panels),
-            panels * filters.rows,
-            width * 36 * TRANSFORM_FILTERS,
-        )
-    )
-    points = (m + 2) ** 2
-    scratch.append(Spec((points * panels * filters.rows * width,), _DTYPE))
-    return calls, scratch
-
-
-def _filters(m: int, width: int) -> Callable[[Code], None]:
-    """Writes the function whose items are the rows of panels."""
-
-    def write(code: Code) -> None:
-        rows, panels = code.size(0), code.size(1)
-        plane = panels * rows * width
-        with code.loop(code.begin, code.end) as item:
-            place = (item // rows * (rows * 8) + item) * width
-            source = code.offset(code.array(1), place, _DTYPE)
-            target = code.offset(code.array(0), item * width, _DTYPE)
-            with code.loop(0, width, code.lanes) as k:
-                block = [
-                    [
-                        code.load(source, rows * width * (3 * i + j) + k, _DTYPE, code.lanes)
-                        for j in range(3)
-                    ]
-                    for i in range(3)
-                ]
-                for i, line in enumerate(both_sides(code, short(m).filters, block)):
-                    for j, value in enumerate(line):
-                        code.store(value, target, plane * (i * (m + 2) + j) + k)
-
-    return write

@@ -21,25 +21,25 @@ from kbackend_numba.codegen.winograd import both_sides, short, transposed
 from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
 from kbackend_numba.kernels.conv_source import source_of, write_source
-from kbackend_numba.kernels.winograd import (
+from kbackend_numba.kernels.winograd_tiles import (
+    APART,
+    DTYPE,
     TRANSFORM,
     TRANSFORM_FILTERS,
     tile_offsets,
+    tiles_of,
     tiling,
-    write_forward,
+    write_planes,
 )
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
 
 Ints = tuple[int, ...]
 
-_DTYPE = "float32"
 # Bytes that the planes of a block may take.
 _PLANES = 1 << 19
 # Nanoseconds to read or write a sum.
 _READ = 0.1
-# Elements between planes, so that they don't share lines of the cache.
-_APART = 16
 # Items that are enough to share among threads, and that there should be in any case; channels of
 # an item, bytes that all sums may take.
 _ITEMS, _FEW_ITEMS, _CHANNELS, _SUMS = 16, 8, 32, 3 << 20
@@ -72,26 +72,25 @@ def cost(m: int, g: Ints, channels: int) -> float:
         g: shape of the cotangent, `(batch, height, width, filters)`.
         channels: of the images.
     """
-    tiles = g[0] * -(-g[1] // m) * -(-g[2] // m)
     back = (m + 2) ** 2 * channels * g[3] * TRANSFORM_FILTERS
-    return _cost_of_tiles(m, tiles, channels, g[3]) + back
+    return _cost_of_tiles(m, tiles_of(m, g), channels, g[3]) + back
 
 
-def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
+def filter_gradient(m: int, low: Ints, x: Ints, g: Ints) -> Native:
     """The kernel `filters, x, g`.
 
     Args:
+        m: positions of a tile along each dimension, 2 or 4.
+        low: zeros before the images, along both dimensions.
         x: shape, `(batch, height, 1, width, channels)`.
         g: shape of the cotangent.
-        low: zeros before the images, along both dimensions.
-        m: 2 or 4.
     """
     channels, columns = x[-1], g[-1]
     points = (m + 2) ** 2
     lanes = host().lanes()
-    width = panel_width(columns, _DTYPE)
+    width = panel_width(columns, DTYPE)
     share = _share(channels)
-    tiled = tiling(x, g, low, m, _most(m, share, columns), 1)
+    tiled = tiling(m, low, x, g, _most(m, share, columns), 1)
     source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
     outer, _, inner = tiled.axes
     back = [
@@ -101,7 +100,7 @@ def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
     ]
     tiled_g = tiled._replace(axes=tuple(back))
     source_g = source_of(g, [tiled_g.axes], tiled.images, tiled.rows)
-    planes = (tiled.tiles * share + _APART, tiled.tiles * columns + _APART)
+    planes = (tiled.tiles * share + APART, tiled.tiles * columns + APART)
     room = points * sum(planes)
 
     lines = outer.positions
@@ -121,13 +120,13 @@ def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
     first = 3
     calls = [
         Call(
-            function(key, _Gradient(*key[1:]).write),
+            function(key, _Gradient(m, height, width).write),
             (first, 1, 2, first + 1, first + 2, first + 3),
             (
                 blocks, blocks_sum, cuts, tiled.rows, lines, inner.positions, tiled.tiles,
                 channels, share, columns, -(-columns // width), *planes, room, size,
                 source.steps[1], source_g.steps[1], *source.sizes, *source_g.sizes,
-                *tile_offsets(tiled, source).tolist(), *tile_offsets(tiled_g, source_g).tolist(),
+                *tile_offsets(tiled, source), *tile_offsets(tiled_g, source_g),
             ),
             items,
             work / items,
@@ -141,10 +140,10 @@ def filter_gradient(x: Ints, g: Ints, low: Ints, m: int) -> Native:
         ),
     ]  # fmt: skip
     scratch = [
-        Spec((sums, size), _DTYPE),
-        Spec((threads.count(), room), _DTYPE),
-        Spec((threads.count(), source.room), _DTYPE),
-        Spec((threads.count(), source_g.room), _DTYPE),
+        Spec((sums, size), DTYPE),
+        Spec((threads.count(), room), DTYPE),
+        Spec((threads.count(), source.room), DTYPE),
+        Spec((threads.count(), source_g.room), DTYPE),
     ]
     return native(calls, scratch)
 
@@ -177,28 +176,28 @@ class _Gradient:
         sizes = {name: code.size(len(_HEADER) + i) for i, name in enumerate(SOURCE)}
         sizes_g = {name: code.size(at_g + i) for i, name in enumerate(SOURCE)}
         table = code.number(at_g + len(SOURCE))
-        planes = code.offset(memory, code.worker * size["room"], _DTYPE)
-        planes_g = code.offset(planes, size["plane_x"] * points, _DTYPE)
+        planes = code.offset(memory, code.worker * size["room"], DTYPE)
+        planes_g = code.offset(planes, size["plane_x"] * points, DTYPE)
         shares = size["channels"] // size["share"]
         with code.loop(code.begin, code.end) as item:
             number, share = item // shares, item % shares
             channel = share * size["share"]
             place = number * size["size"] + channel * size["columns"]
-            into = code.offset(sums, place, _DTYPE)
+            into = code.offset(sums, place, DTYPE)
             start = number * size["blocks_sum"]
             stop = code.minimum(start + size["blocks_sum"], size["blocks"])
             with code.loop(start, stop) as cut:
                 block, row = cut // size["cuts"], cut % size["cuts"] * size["rows"]
-                source, images = write_source(code, sizes, _DTYPE, x, copies, block, row)
-                source_g, _ = write_source(code, sizes_g, _DTYPE, g, copies_g, block, row)
+                source, images = write_source(code, sizes, DTYPE, x, copies, block, row)
+                source_g, _ = write_source(code, sizes_g, DTYPE, g, copies_g, block, row)
                 rows = code.minimum(size["rows"], size["lines"] - row)
                 tiles = images * rows * size["line"]
-                source = code.offset(source, channel, _DTYPE)
-                write_forward(
+                source = code.offset(source, channel, DTYPE)
+                write_planes(
                     code, self.short.data, source, planes, size["plane_x"], tiles, size["share"],
                     size["channels"], size["x_row"], table,
                 )  # fmt: skip
-                write_forward(
+                write_planes(
                     code, transposed(self.short.output), source_g, planes_g, size["plane_g"],
                     tiles, size["columns"], size["columns"], size["g_row"], table + size["tiles"],
                 )  # fmt: skip
@@ -215,13 +214,13 @@ class _Gradient:
             code.loop(0, size["panels"]) as panel,
         ):
             column = panel * self.width
-            g = code.offset(planes_g, point * size["plane_g"] + column, _DTYPE)
+            g = code.offset(planes_g, point * size["plane_g"] + column, DTYPE)
             place = point * size["channels"] * size["columns"] + column
-            y = code.offset(into, place, _DTYPE)
+            y = code.offset(into, place, DTYPE)
             left = size["columns"] - column
             masks = [code.first(left - j * code.lanes, code.lanes) for j in range(vectors)]
             with code.loop(0, size["share"], self.height) as row:
-                x = code.offset(planes, point * size["plane_x"] + row, _DTYPE)
+                x = code.offset(planes, point * size["plane_x"] + row, DTYPE)
                 tile = Tile(code, self.height, vectors)
                 y_at = [(row + i) * size["columns"] for i in range(self.height)]
                 with code.when(again):
@@ -248,15 +247,15 @@ class _Back:
         with code.loop(code.begin, code.end) as item, code.loop(0, columns, code.lanes) as c:
             place = item * columns + c
 
-            def total(point: int) -> Value:
-                at = channels * columns * point + place
-                found = code.var(code.load(parts, at, _DTYPE, code.lanes))
-                with code.loop(1, sums) as i:
-                    found.set(found.value + code.load(parts, i * size + at, _DTYPE, code.lanes))
+            def total(i: int, j: Value, place: Value = place) -> Value:
+                at = channels * columns * (j + i * points) + place
+                found = code.var(code.load(parts, at, DTYPE, code.lanes))
+                with code.loop(1, sums) as number:
+                    part = code.load(parts, number * size + at, DTYPE, code.lanes)
+                    found.set(found.value + part)
                 return found.value
 
-            block = [[total(i * points + j) for j in range(points)] for i in range(points)]
-            lines = both_sides(code, transposed(self.short.filters), block)
-            for i, line in enumerate(lines):
-                for j, value in enumerate(line):
-                    code.store(value, out, channels * columns * (3 * i + j) + place)
+            def store(i: Value, j: int, value: Value, place: Value = place) -> None:
+                code.store(value, out, channels * columns * (i * 3 + j) + place)
+
+            both_sides(code, transposed(self.short.filters), total, store)
