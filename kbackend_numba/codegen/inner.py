@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.finish import Finish, Part
-from kbackend_numba.codegen.summing import BIAS, RESULT
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import each_vector
 
 # What the call brings: arrays and sizes, in this order. See `product.SIZES`.
-ARRAYS = ("c", "a", "b", "bias")
+ARRAYS = ("c", "a", "b")
 SIZES = (
     "n", "k", "columns_item", "outer", "inner",
     "a", "a_outer", "a_inner", "a_row",
     "b", "b_outer", "b_inner", "b_column",
     "c", "c_outer", "c_inner", "c_row",
-    "bias", "begin_with",
+    "add",
 )  # fmt: skip
 # Columns that are done at once.
 _COLUMNS = 8
@@ -55,7 +54,9 @@ class _Inner:
             ]
             start = block * size["columns_item"]
             stop = code.minimum(start + size["columns_item"], size["n"])
-            self._begin(c, start, stop)
+            with code.when(size["add"].equals(0)):
+                zero = code.number(0.0, self.dtype, self.lanes)
+                self._each(c, start, stop, lambda value, part: zero)
             whole = stop - (stop - start) % self.columns
             x = code.offset(self.array["a"], a, self.dtype)
             with code.loop(start, whole, self.columns) as column:
@@ -63,7 +64,7 @@ class _Inner:
             with code.loop(whole, stop) as column:
                 self._columns(x, b, c, column, 1)
             if finish is not None:
-                self._finish(c, start, stop, finish)
+                self._each(c, start, stop, finish)
 
     def _each(self, c: Value, start: Value, stop: Value, body: Finish) -> None:
         """Writes what `body` makes of the results."""
@@ -77,22 +78,6 @@ class _Inner:
                 code.store(body(value, part), array, part.at, mask)
 
             each_vector(code, stop - start, self.lanes, vector)
-
-    def _begin(self, c: Value, start: Value, stop: Value) -> None:
-        code, size, dtype = self.code, self.size, self.dtype
-
-        def first(value: Value, part: Part) -> Value:
-            found = code.var(code.number(0.0, dtype, self.lanes))
-            with code.when(size["begin_with"].equals(BIAS)):
-                place = size["bias"] + part.column
-                found.set(code.load(self.array["bias"], place, dtype, self.lanes, part.mask))
-            return found.value
-
-        with code.when(size["begin_with"].differs(RESULT)):
-            self._each(c, start, stop, first)
-
-    def _finish(self, c: Value, start: Value, stop: Value, finish: Finish) -> None:
-        self._each(c, start, stop, finish)
 
     def _columns(self, x: Address, b: Value, c: Value, column: Value, columns: int) -> None:
         """Adds the inner products of all rows with some columns to what stands in the result."""

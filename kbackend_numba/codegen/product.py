@@ -16,12 +16,11 @@ from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.finish import Finish, Part
 from kbackend_numba.codegen.pack import Packing, Source, pack
 from kbackend_numba.codegen.strip import Strip
-from kbackend_numba.codegen.summing import BIAS, RESULT
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import each_vector
 
 # What the call brings: arrays and sizes, in this order.
-ARRAYS = ("c", "a", "b", "bias", "panels", "tiles")
+ARRAYS = ("c", "a", "b", "panels", "tiles")
 SIZES = (
     "m",  # rows of the result
     "n",  # columns of the result
@@ -43,8 +42,7 @@ SIZES = (
     "panel_step",  # from one panel to the next, where they are read
     "panel_row",  # from one row of a panel to the next
     "tile_step",  # from one packed tile of the first matrix to the next
-    "bias",  # to the first number of the bias
-    "begin_with",  # what sums begin with: 0, 1 for the bias, 2 for what stands in the result
+    "add",  # 1 to add to what stands in the result, else 0
 )  # fmt: skip
 
 
@@ -61,6 +59,7 @@ class Form(NamedTuple):
         packing: what lies side by side in the second matrix, which is packed; `None` if it isn't.
         tail: whether the last panel is not full.
         padded: whether it has numbers there all the same.
+        resumes: whether sums may begin with what stands in the result.
         dtype: of all matrices.
     """
 
@@ -73,6 +72,7 @@ class Form(NamedTuple):
     packing: str | None
     tail: bool
     padded: bool
+    resumes: bool
     dtype: str
 
 
@@ -129,13 +129,13 @@ class _Product:
             # Nothing to sum up still makes a result.
             with code.loop(0, code.maximum(count, 1), size["k_block"]) as k:
                 now = code.minimum(size["k_block"], count - k)
-                begin_with = code.select(k > 0, RESULT, size["begin_with"])
+                begun = (k + size["add"]) > 0
                 x = self._at("a", a + k * size["a_column"])
                 if self.form.copied:
                     x = self._packed_tiles(x, now, first, last)
                 with code.loop(panel, panels) as p:
                     w, step = self._panel(b, k, now, p)
-                    self._tiles(x, w, step, c, now, p * self.width, first, last, begin_with)
+                    self._tiles(x, w, step, c, now, p * self.width, first, last, begun)
             if self.finish is not None:
                 self._finish(c, panel * self.width, panels * self.width, first, last, self.finish)
 
@@ -214,7 +214,7 @@ class _Product:
         column: Value,
         first: Value,
         last: Value,
-        begin_with: Value,
+        begun: Value,
     ) -> None:
         """Adds `count` products to the tiles of a panel, from `first` up to `last`."""
         code, size, form = self.code, self.size, self.form
@@ -224,10 +224,9 @@ class _Product:
         for tile, number, row in self.strip.tiles(first, last):
             y = self._at("c", c + row * size["c_row"] + column)
             y_rows = [size["c_row"] * i for i in range(tile.rows)]
-            with code.when(begin_with.equals(RESULT)):
-                tile.load(y, y_rows, masks)
-            with code.when(begin_with.equals(BIAS)):
-                tile.load(self._at("bias", size["bias"] + column), [0] * tile.rows, masks)
+            if form.resumes:
+                with code.when(begun):
+                    tile.load(y, y_rows, masks)
             if form.copied:
                 x = code.offset(a, (number - first) * size["tile_step"], form.dtype)
                 tile.accumulate(x, range(tile.rows), self.tile_width, w, w_step, count, masks=reads)

@@ -7,11 +7,8 @@ from kbackend_numba.codegen.finish import Finish, Part
 from kbackend_numba.codegen.value import Value
 from kbackend_numba.codegen.vectors import each_vector
 
-# What sums begin with: nothing, the bias, or what stands in the result.
-ZERO, BIAS, RESULT = 0, 1, 2
-
 # What the call brings: arrays and sizes, in this order.
-ARRAYS = ("c", "parts", "bias")
+ARRAYS = ("c", "parts")
 SIZES = (
     "n",  # columns of the result
     "m",  # and its rows
@@ -19,8 +16,7 @@ SIZES = (
     "inner",  # matrices in the inner dimension of the stack
     "group",  # elements from one group's result to the next
     "c", "c_outer", "c_inner", "c_row",  # see `product.SIZES`
-    "bias",
-    "begin_with",
+    "add",  # 1 to add to what stands in the result, else 0
 )  # fmt: skip
 
 
@@ -33,7 +29,7 @@ def write_sum(code: Code, dtype: str, finish: Finish | None = None) -> None:
         finish: what becomes of the sums.
     """
     size = {name: code.size(i) for i, name in enumerate(SIZES)}
-    c, parts, bias = [code.array(i) for i in range(3)]
+    c, parts = [code.array(i) for i in range(2)]
     lanes = code.target.lanes(4 if dtype == "float32" else 8)
     with code.loop(code.begin, code.end) as item:
         matrix, row = item // size["m"], item % size["m"]
@@ -42,10 +38,8 @@ def write_sum(code: Code, dtype: str, finish: Finish | None = None) -> None:
 
         def add(at: Value, mask: Value | None, place: Value = place, item: Value = item) -> None:
             total = code.var(code.number(0.0, dtype, lanes))
-            with code.when(size["begin_with"].equals(RESULT)):
+            with code.when(size["add"] > 0):
                 total.set(code.load(c, place + at, dtype, lanes, mask))
-            with code.when(size["begin_with"].equals(BIAS)):
-                total.set(code.load(bias, size["bias"] + at, dtype, lanes, mask))
             with code.loop(0, size["groups"]) as group:
                 here = group * size["group"] + item * size["n"] + at
                 total.set(total.value + code.load(parts, here, dtype, lanes, mask))
