@@ -1,10 +1,10 @@
 """The inside of a matrix product: blocks, panels and tiles.
 
-The result is cut into tiles of `rows` by `vectors` vectors, see `Tile`; one below the other tiles
-have two heights, `rows + 1` and `rows`, so that any number of rows is made up of them. The columns
-of a tile's width are a panel. The second matrix is read panel by panel, each of them as often as
-there are tiles in the block of rows. Where it doesn't lie in memory as tiles like to read it, an
-item first packs the panels of its block into scratch memory.
+The result is cut into tiles of `rows` by `vectors` vectors, see `Tile` and `Strip`. The columns of
+a tile's width are a panel. The second matrix is read panel by panel, each of them as often as there
+are tiles in the block of rows. Where it doesn't lie in memory as tiles like to read it, an item
+packs a panel into scratch memory right before its use, where it then is in the first cache. Tiles
+of the first matrix are packed only where its numbers are far apart.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ SIZES = (
     "k_group",  # summands of a group; each group makes a result of its own
     "tall",  # tiles that are one row higher; they come first
     "tiles",  # tiles below each other
-    "tiles_item",  # of these in an item
+    "tiles_item",  # of these in an item, but for the last below each other, which has all others
+    "row_blocks",  # items below each other
     "panels",  # panels side by side
     "panels_item",  # of these in an item
     "outer",  # matrices in the outer dimension of the stack
@@ -50,7 +51,7 @@ class Form(NamedTuple):
     """What the code of a product depends on.
 
     Attributes:
-        rows: of the lower tiles; all others have one more.
+        rows: of the tiles, or of the lower ones; the others have one more.
         two_heights: whether there are others.
         vectors: in a row of a tile.
         along: what lies side by side in the first matrix: "rows", "columns" or nothing, "".
@@ -105,13 +106,19 @@ class _Product:
         self.width = self.lanes * form.vectors
         self.tile_width = tile_width(form.rows + form.two_heights, self.lanes)
         self.strip = Strip(
-            code, form.rows, form.two_heights, self.size["tall"], form.vectors, form.dtype
+            code,
+            form.rows,
+            form.two_heights,
+            self.size["tall"],
+            form.vectors,
+            form.dtype,
+            None if form.resumes else self.size["m"],
         )
 
     def write(self) -> None:
         code, size = self.code, self.size
         across = _ceil(size["panels"], size["panels_item"])
-        down = _ceil(size["tiles"], size["tiles_item"])
+        down = size["row_blocks"]
         with code.loop(code.begin, code.end) as item:
             block, row_block = item // down, item % down
             stack, column_block = block // across, block % across
@@ -125,7 +132,8 @@ class _Product:
             panel = column_block * size["panels_item"]
             panels = code.minimum(panel + size["panels_item"], size["panels"])
             first = row_block * size["tiles_item"]
-            last = code.minimum(first + size["tiles_item"], size["tiles"])
+            more = row_block + 1 < down
+            last = code.select(more, first + size["tiles_item"], size["tiles"])
             # Nothing to sum up still makes a result.
             with code.loop(0, code.maximum(count, 1), size["k_block"]) as k:
                 now = code.minimum(size["k_block"], count - k)
@@ -160,11 +168,11 @@ class _Product:
         """Packs the tiles of the first matrix; where they are."""
         code, size, form = self.code, self.size, self.form
         width, dtype = self.tile_width, form.dtype
-        base = code.worker * (size["tiles_item"] * size["tile_step"])
+        base = code.worker * ((size["tiles_item"] + 1) * size["tile_step"])
         # The matrix is packed transposed: what lies along its rows lies along columns then.
         along = {"rows": "columns", "columns": "rows", "": ""}[form.along]
         with code.loop(first, last) as tile:
-            row = self.strip.row(tile)
+            row = self.strip.start(tile)
             source = Source(
                 code.offset(a, row * size["a_row"], dtype), size["a_column"], size["a_row"], count,
                 code.minimum(size["m"] - row, code.number(width)),

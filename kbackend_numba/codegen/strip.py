@@ -1,4 +1,8 @@
-"""Tiles one below the other, of two heights, so that any number of rows is made up of them."""
+"""Tiles one below the other, for any number of rows.
+
+Tiles of two heights cover any number. Where a row may be computed twice, one height is enough: the
+last tile begins early, so that it ends where the rows end.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +23,32 @@ class Strip:
         tall: how many of them.
         vectors: of a row.
         dtype: of the numbers.
+        count: how many rows there are, if the last tile may begin early.
     """
 
     def __init__(
-        self, code: Code, rows: int, two_heights: bool, tall: Value, vectors: int, dtype: str
+        self,
+        code: Code,
+        rows: int,
+        two_heights: bool,
+        tall: Value,
+        vectors: int,
+        dtype: str,
+        count: Value | None = None,
     ) -> None:
         self._code, self._rows, self._two_heights, self._tall = code, rows, two_heights, tall
+        self._count = count
         self.vectors, self.dtype = vectors, dtype
 
     def row(self, tile: Value) -> Value:
+        """The first of the rows for which there is a tile, and no earlier one."""
+        row = tile * self._rows + self._code.minimum(tile, self._tall)
+        return row if self._count is None else self._code.minimum(row, self._count)
+
+    def start(self, tile: Value) -> Value:
         """The first row of a tile."""
-        return tile * self._rows + self._code.minimum(tile, self._tall)
+        row = self.row(tile)
+        return row if self._count is None else self._code.minimum(row, self._count - self._rows)
 
     def tiles(self, first: Value, last: Value) -> Iterator[tuple[Tile, Value, Value]]:
         """What is inside is written for each height: a tile of zeros, its number and first row.
@@ -44,4 +63,4 @@ class Strip:
             heights.insert(0, (self._rows + 1, first, code.minimum(last, self._tall)))
         for rows, start, stop in heights:
             with code.loop(start, stop) as number:
-                yield Tile(code, rows, self.vectors, self.dtype), number, self.row(number)
+                yield Tile(code, rows, self.vectors, self.dtype), number, self.start(number)

@@ -135,7 +135,7 @@ def blocks(problem: Problem, scratch: int) -> tuple[tuple[Call, ...], tuple[Spec
     m, n, k, a, b, c, stack, dtype, end = problem
     lanes = host().lanes(problem.itemsize)
     packing = None if b.panel or _in_place(problem) else along(b, k, n)
-    cut = plan((m, n, k), problem.matrices, problem.itemsize, packing is not None, b.panel)
+    cut = plan((m, n, k), problem.matrices, problem.itemsize, packing is not None, b.panel, end.add)
     form = writing.Form(
         rows=cut.rows, two_heights=cut.tall > 0, vectors=cut.vectors, along=along(a, m, k),
         copied=cut.panels >= _MANY_PANELS and _far_apart(problem),
@@ -143,7 +143,7 @@ def blocks(problem: Problem, scratch: int) -> tuple[tuple[Call, ...], tuple[Spec
         asking=cut.panels <= _MANY_PANELS
         and m * k * problem.matrices * problem.itemsize > _NEARBY,
         packing=packing, tail=n % cut.width != 0, padded=bool(b.panel) or packing is not None,
-        resumes=cut.k_block < cut.k_group or (end.add and cut.groups == 1), dtype=dtype,
+        resumes=cut.resumes, dtype=dtype,
     )  # fmt: skip
     rows = panel_rows(cut.k_block, lanes)
     specs, room = [], [0, 0]
@@ -155,7 +155,7 @@ def blocks(problem: Problem, scratch: int) -> tuple[tuple[Call, ...], tuple[Spec
     tile_step = rows * writing.tile_width(cut.rows + form.two_heights, lanes)
     if form.copied:
         room[1] = scratch + len(specs)
-        specs.append(Spec((threads.count(), cut.tiles_item * tile_step), dtype))
+        specs.append(Spec((threads.count(), (cut.tiles_item + 1) * tile_step), dtype))
     whole = problem.matrices * m * n
     if cut.groups > 1:
         c = Matrix(scratch + len(specs), n, 1, 0, stack[1] * m * n, m * n)
@@ -163,7 +163,8 @@ def blocks(problem: Problem, scratch: int) -> tuple[tuple[Call, ...], tuple[Spec
         specs.append(Spec((cut.groups, whole), dtype))
     sizes = {
         "m": m, "n": n, "k": k, "k_block": cut.k_block, "k_group": cut.k_group, "tall": cut.tall,
-        "tiles": cut.tiles, "tiles_item": cut.tiles_item, "panels": cut.panels,
+        "tiles": cut.tiles, "tiles_item": cut.tiles_item, "row_blocks": cut.row_blocks,
+        "panels": cut.panels,
         "panels_item": cut.panels_item, "outer": stack[0], "inner": stack[1],
         **_told("a", a), "a_row": a.row, "a_column": a.column,
         **_told("b", b), "b_row": b.row, "b_column": b.column,

@@ -13,6 +13,8 @@ from kbackend_numba.codegen.target import host
 
 # Bytes of a panel that should stay in the first cache, and of a block's panels in the second.
 _FIRST_CACHE, _SECOND_CACHE = 32 << 10, 384 << 10
+# As much as this of the second one for a panel is still better than sums in two goes.
+_ONE_GO = 64 << 10
 # Most rows of a tile: more would bring nothing. So few leave room for wider tiles.
 _MOST_ROWS, _FEW_ROWS = 14, 4
 # Operations that make an item worth its while, and items for each thread.
@@ -38,11 +40,16 @@ class Heights(NamedTuple):
     tall: int
 
 
-def heights(count: int, vectors: int) -> Heights:
-    """How `count` rows, at least one, are made up of tiles that are so many vectors wide."""
+def heights(count: int, vectors: int, overlapping: bool = False) -> Heights:
+    """How `count` rows, at least one, are made up of tiles that are so many vectors wide.
+
+    If they may overlap, all have one height.
+    """
     # As many as fit into the registers, beside a row of vectors and a number.
     most = max(1, min(_MOST_ROWS, (host().registers - 2 - vectors) // vectors))
     tiles = _ceil(count, most)
+    if overlapping:
+        return Heights(tiles, _ceil(count, tiles), 0)
     rows = count // tiles
     return Heights(tiles, rows, count - rows * tiles)
 
@@ -56,12 +63,14 @@ class Plan(NamedTuple):
         rows: of a tile, but the first `tall` ones have one more.
         tall: see `rows`.
         tiles: below each other.
-        tiles_item: of these in an item.
+        tiles_item: of these in an item; the last item may have one more.
+        row_blocks: items below each other.
         panels: side by side.
         panels_item: of these in an item.
         groups: of summands, each of which makes a result of its own.
         k_group: summands in a group.
         k_block: summands that are added before the next panel.
+        resumes: whether sums begin with what stands in the result. Else tiles may overlap.
         items: in all.
     """
 
@@ -71,16 +80,23 @@ class Plan(NamedTuple):
     tall: int
     tiles: int
     tiles_item: int
+    row_blocks: int
     panels: int
     panels_item: int
     groups: int
     k_group: int
     k_block: int
+    resumes: bool
     items: int
 
 
 def plan(
-    shape: tuple[int, int, int], matrices: int, itemsize: int, packing: bool, width: int = 0
+    shape: tuple[int, int, int],
+    matrices: int,
+    itemsize: int,
+    packing: bool,
+    width: int = 0,
+    add: bool = False,
 ) -> Plan:
     """The plan of a product.
 
@@ -90,16 +106,20 @@ def plan(
         itemsize: bytes of a number.
         packing: whether items pack the second matrix.
         width: columns of a panel, if they are given; else 0.
+        add: whether to add to what stands in the result.
     """
     m, n, k = shape
     lanes = host().lanes(itemsize)
     width = width or panel_width(n, itemsize, m)
     vectors = width // lanes
-    tiles, rows, tall = heights(m, vectors)
     panels = _ceil(n, width)
     k_group = _group(m, n, k, matrices)
     groups = max(1, _ceil(k, k_group))
-    k_block = _even(k_group, _FIRST_CACHE // (width * itemsize))
+    k_block = k_group
+    if k_group * width * itemsize > _ONE_GO:
+        k_block = _even(k_group, _FIRST_CACHE // (width * itemsize))
+    resumes = k_block < k_group or (add and groups == 1)
+    tiles, rows, tall = heights(m, vectors, not resumes)
     across, down = _split(
         panels, tiles, matrices * groups, 2 * rows * width * k_group, width, rows, packing
     )
@@ -108,10 +128,15 @@ def plan(
     tiles_item = _ceil(tiles, down)
     if panels > 1:
         tiles_item = max(1, min(tiles_item, most // rows))
-    items = matrices * groups * _ceil(panels, panels_item) * _ceil(tiles, tiles_item)
+    row_blocks = _ceil(tiles, tiles_item)
+    if not resumes:
+        # The last tile may overlap the one before, which must be of the same item.
+        tiles_item = max(tiles_item, min(tiles, 2))
+        row_blocks = max(1, _ceil(tiles - 1, tiles_item))
+    items = matrices * groups * _ceil(panels, panels_item) * row_blocks
     return Plan(
-        vectors, width, rows, tall, tiles, tiles_item, panels, panels_item, groups,
-        k_group, k_block, items,
+        vectors, width, rows, tall, tiles, tiles_item, row_blocks, panels, panels_item, groups,
+        k_group, k_block, resumes, items,
     )  # fmt: skip
 
 
