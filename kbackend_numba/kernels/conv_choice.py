@@ -1,8 +1,8 @@
 """Which method a convolution of 3x3 taps takes.
 
 Winograd's method does a quarter of the products (4x4 positions at a time), or 4 in 9 (2x2). The
-smaller one rounds as little as the direct method; the larger one loses two bits more. Infinities
-and NaN spread to all positions of a tile.
+smaller one rounds as little as the direct method; the larger one loses a bit or two. Infinities and
+NaN spread to all positions of a tile.
 
 The environment variable KBACKEND_CONVOLUTION says how far to go: "fast", which is the default,
 "exact" for tiles of 2x2 at most, "direct" for none.
