@@ -92,22 +92,16 @@ def _columns(code: Code, packing: Packing, source: Source, panel: Address) -> No
     """A panel whose columns lie side by side: squares of numbers are transposed in registers."""
     width, dtype = packing.width, packing.dtype
     lanes = code.target.lanes(4 if dtype == "float32" else 8)
-    zero = code.number(0.0, dtype, lanes)
-    last = source.columns - 1
     with code.loop(0, source.rows, lanes) as i, code.loop(0, width, lanes) as j:
-        # A column that the matrix has not is another's copy.
-        places = [code.minimum(j + c, last) * source.column + i for c in range(lanes)]
-        columns = [code.var(zero) for _ in range(lanes)]
-        left = source.rows - i
-        with code.either(left >= lanes) as (full, partial):
-            with full:
-                for column, place in zip(columns, places, strict=True):
-                    column.set(code.load(source.address, place, dtype, lanes))
-            with partial:
-                mask = code.first(left, lanes)
-                for column, place in zip(columns, places, strict=True):
-                    column.set(code.load(source.address, place, dtype, lanes, mask))
-        rows = transposed(code, [column.value for column in columns])
+        places = [code.minimum(j, source.columns - 1) * source.column + i]
+        for c in range(1, lanes):
+            # A column that the matrix has not is another's copy.
+            step = code.select(j + c < source.columns, source.column, code.number(0))
+            places.append(places[-1] + step)
+        # Nothing is read behind the last row.
+        mask = code.first(source.rows - i, lanes)
+        columns = [code.load(source.address, place, dtype, lanes, mask) for place in places]
+        rows = transposed(code, columns)
         for r, row in enumerate(rows):
             code.store(row, panel, (i + r) * width + j)
 
