@@ -170,14 +170,17 @@ def _plan(
     tails = [
         count % (lanes * n) != 0 for count, n in zip((depth, shape.width), vectors[1:], strict=True)
     ]
-    form = Form(
-        q.dtype, repr(scale), causal, "" if not masked else "row" if mask[3] else "one",
-        (rows.rows, rows.tall > 0), (columns.rows, columns.tall > 0),
-        length_of(shape.keys, q.dtype), tuple(vectors), tuple(tails),
-    )  # fmt: skip
     scores_row = _up(shape.keys, lanes * vectors[0]) + lanes
     itemsize = 4 if q.dtype == "float32" else 8
     block = max(1, min(rows.tiles, _BLOCK // (scores_row * itemsize * (rows.rows + 1))))
+    whole = block == rows.tiles
+    if whole:
+        rows, columns = heights(queries, 2, True), heights(shape.keys, 2, True)
+    form = Form(
+        q.dtype, repr(scale), causal, "" if not masked else "row" if mask[3] else "one", whole,
+        (rows.rows, rows.tall > 0), (columns.rows, columns.tall > 0),
+        length_of(shape.keys, q.dtype), tuple(vectors), tuple(tails),
+    )  # fmt: skip
     sizes = {
         "heads": heads, "queries": queries, "keys": shape.keys, "depth": depth,
         "width": shape.width, "tall_queries": rows.tall, "tiles_queries": rows.tiles,

@@ -30,6 +30,8 @@ class Form(NamedTuple):
         causal: whether a query sees no later keys.
         mask: how a mask lies along the keys: "" there is none, "row" side by side, "one" the same
             for all.
+        whole: whether all queries of a head are one block: then sums are made in one go, and tiles
+            may overlap.
         queries: rows of the lower tiles of queries, and whether there are two heights.
         keys: the same of keys.
         length: what is known of the number of keys.
@@ -41,6 +43,7 @@ class Form(NamedTuple):
     scale: str
     causal: bool
     mask: str
+    whole: bool
     queries: tuple[int, bool]
     keys: tuple[int, bool]
     length: Length
@@ -91,7 +94,8 @@ class Attention:
         """The tiles of "queries" or "keys" whose columns are `KEYS`, `DEPTH` or `WIDTH`."""
         height, two = self.form.queries if rows == "queries" else self.form.keys
         tall, vectors = self.size[f"tall_{rows}"], self.form.vectors[columns]
-        return Strip(self.code, height, two, tall, vectors, self.form.dtype)
+        count = self.size[rows] if self.form.whole else None
+        return Strip(self.code, height, two, tall, vectors, self.form.dtype, count)
 
     def panel(self, columns: int) -> int:
         """Columns of a panel."""
