@@ -9,7 +9,7 @@ from typing import Any
 
 from kbackend.engine.program import Prepared, Region, Spec
 from kbackend_numba.codegen.target import host
-from kbackend_numba.kernels import winograd, winograd_filter
+from kbackend_numba.kernels import winograd_filter, winograd_parts
 from kbackend_numba.kernels.conv_choice import pays, winograd_tile
 from kbackend_numba.kernels.conv_direct import Ended, Pass, correlation
 from kbackend_numba.kernels.conv_filter import filter_gradient
@@ -56,7 +56,7 @@ def _forward(
     x: Spec,
     w: Spec,
     y: Spec,
-    ended: Ended | None,
+    ended: Ended,
     *,
     strides: Ints,
     padding: Pads,
@@ -73,9 +73,9 @@ def _forward(
     each = filters // groups
     how = Filters(groups, inner, each, filters, 1, each, inner * filters)
     m = _tile(tuple(window), strides, dilation, groups, x, y)
-    if m and pays(winograd.cost(m, y.shape, inner), 9 * inner * y.size):
+    if m and pays(winograd_parts.cost(m, y.shape, inner), 9 * inner * y.size):
         low = tuple([pair[0] for pair in padding])
-        return winograd.convolution(m, low, *shapes, how, False, ended)
+        return winograd_parts.convolution(m, low, *shapes, how, False, ended)
     return correlation(*shapes, x.dtype, [every], how, False, ended)
 
 
@@ -83,7 +83,7 @@ def _backward(
     g: Spec,
     w: Spec,
     x: Spec,
-    ended: Ended | None,
+    ended: Ended,
     *,
     space: Ints,
     strides: Ints,
@@ -98,9 +98,9 @@ def _backward(
         how = Filters(1, 1, filters, filters, 1, 0, filters)
     shapes = _spread(g.shape), _spread(x.shape)
     m = _tile(tuple(window), strides, dilation, groups, g, x)
-    if m and pays(winograd.cost(m, x.shape, filters), 9 * inner * g.size):
+    if m and pays(winograd_parts.cost(m, x.shape, filters), 9 * inner * g.size):
         low = tuple([2 - pair[0] for pair in padding])
-        return winograd.convolution(m, low, *shapes, how, True, ended)
+        return winograd_parts.convolution(m, low, *shapes, how, True, ended)
     axes = axes_of(space, g.shape[1:-1], tuple(window), strides, padding, dilation)
     passes = []
     for phases in product(*map(phases_of, axes)):
@@ -131,7 +131,7 @@ def _plain(make: Callable[..., Native]) -> Prepare:
     def prepare(inputs: Specs, outputs: Specs, **params: Any) -> Prepared | None:
         if _declined(inputs, outputs):
             return None
-        return make(*inputs, *outputs, None, **params)
+        return make(*inputs, *outputs, Ended(3), **params)
 
     return prepare
 

@@ -55,8 +55,8 @@ class Ended(NamedTuple):
     """
 
     scratch: int
-    ending: Ending | None
-    operands: Ints
+    ending: Ending | None = None
+    operands: Ints = ()
 
 
 class Pass(NamedTuple):
@@ -90,8 +90,8 @@ def correlation(
     dtype: str,
     passes: Sequence[Pass],
     filters: Filters,
-    apart: bool = False,
-    ended: Ended | None = None,
+    apart: bool,
+    ended: Ended,
 ) -> Native:
     """The kernel `y, x, w`, behind which others may stand that its ending takes.
 
@@ -99,7 +99,7 @@ def correlation(
         x: shape of the source, `(batch, outer, middle, inner, channels)`.
         y: shape of the result.
         dtype: of all arrays.
-        passes: which give all of the result.
+        passes: which give the result, or a part of it.
         filters: how they lie in memory.
         apart: whether each channel has a filter of its own, and nothing is summed over channels.
         ended: what becomes of the result.
@@ -109,7 +109,7 @@ def correlation(
     images, rows = _block(x, passes, np.dtype(dtype).itemsize)
     source = source_of(x, axes, images, rows)
     width = panel_width(filters.columns, dtype)
-    first, ending, operands = ended or Ended(3, None, ())
+    first, ending, operands = ended
     pack, starts, packed = packing(filters, [p.taps for p in passes], width, dtype, (first, 2))
     outer = max(p.axes[0].positions for p in passes)
     blocks = -(-outer // rows)

@@ -82,9 +82,10 @@ def convolution(
     low: Ints,
     x: Ints,
     y: Ints,
+    part: Ints,
     filters: Filters,
     turned: bool,
-    ended: Ended | None = None,
+    ended: Ended,
 ) -> Native:
     """The kernel `y, x, w`, behind which others may stand that its ending takes.
 
@@ -93,6 +94,7 @@ def convolution(
         low: zeros before the source, along both dimensions.
         x: shape of the source, `(batch, height, 1, width, channels)`.
         y: shape of the result.
+        part: rows and columns of it that are computed, from the first ones on.
         filters: how they lie in memory.
         turned: whether the taps are read from the last to the first.
         ended: what becomes of the result.
@@ -101,12 +103,12 @@ def convolution(
     width = panel_width(columns, DTYPE)
     panels = -(-columns // width)
     points = (m + 2) ** 2
-    tiles = tiles_of(m, (y[0], y[1], y[3], columns))
-    tiled = tiling(m, low, x, y, _most(m, tiles, channels, columns), 4)
+    tiles = tiles_of(m, (y[0], *part, columns))
+    tiled = tiling(m, low, x, part, _most(m, tiles, channels, columns), 4)
     source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
     planes = (tiled.tiles * channels + APART, tiled.tiles * panels * width + APART)
     room = points * sum(planes) + m * m * columns
-    before, ending, operands = ended or Ended(3, None, ())
+    before, ending, operands = ended
     calls, scratch = transformed_filters(m, filters, turned, width, before)
     first = before + len(scratch) - 1
     lines = tiled.axes[0].positions
@@ -133,10 +135,10 @@ def convolution(
                 source.steps[1],
                 prod(y[1:]),
                 m * y[3] * columns,
-                y[1],
+                part[0],
                 y[3] * columns,
                 *source.sizes,
-                *_tables(m, tiled, source, y),
+                *_tables(m, tiled, source, y, part[1]),
             ),  # fmt: skip
             items,
             work / items,
@@ -149,15 +151,15 @@ def convolution(
     return native(calls, scratch)
 
 
-def _tables(m: int, tiled: Tiling, source: Source, y: Ints) -> list[int]:
+def _tables(m: int, tiled: Tiling, source: Source, y: Ints, width: int) -> list[int]:
     """For each tile of a block where it is in the source and in the result, its first row, and how
-    many columns it has."""
+    many of `width` columns it has."""
     images, rows = np.arange(tiled.images), np.arange(tiled.rows) * m
     line = np.arange(tiled.axes[2].positions) * m
     at_row = np.add.outer(images * prod(y[1:]), rows * y[3] * y[4])
     y_at = np.add.outer(at_row, line * y[4])
     row = np.broadcast_to(rows[None, :, None], y_at.shape)
-    columns = np.broadcast_to(np.minimum(m, y[3] - line), y_at.shape)
+    columns = np.broadcast_to(np.minimum(m, width - line), y_at.shape)
     tables = [n for table in (y_at, row, columns) for n in table.reshape(-1).tolist()]
     return [*tile_offsets(tiled, source), *tables]
 

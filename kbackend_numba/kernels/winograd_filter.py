@@ -90,7 +90,7 @@ def filter_gradient(m: int, low: Ints, x: Ints, g: Ints) -> Native:
     lanes = host().lanes()
     width = panel_width(columns, DTYPE)
     share = _share(channels)
-    tiled = tiling(m, low, x, g, _most(m, share, columns), 1)
+    tiled = tiling(m, low, x, g[1:4:2], _most(m, share, columns), 1)
     source = source_of(x, [tiled.axes], tiled.images, tiled.rows)
     outer, _, inner = tiled.axes
     back = [

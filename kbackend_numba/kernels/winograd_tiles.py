@@ -50,21 +50,21 @@ def tiles_of(m: int, y: Ints) -> int:
     return y[0] * -(-y[1] // m) * -(-y[2] // m)
 
 
-def tiling(m: int, low: Ints, x: Ints, y: Ints, most: int, height: int) -> Tiling:
+def tiling(m: int, low: Ints, x: Ints, part: Ints, most: int, height: int) -> Tiling:
     """How to cut a result.
 
     Args:
         m: positions of a tile along each dimension.
         low: zeros before the source, along both dimensions.
         x: shape of the source, `(batch, height, 1, width, channels)`.
-        y: shape of the result.
+        part: rows and columns of the result.
         most: tiles in a block.
         height: their number should be a multiple of this.
     """
     axes = three(
         [
-            Axis(x[i], -(-y[i] // m), m + 2, m, 1, -zeros)
-            for i, zeros in zip((1, 3), low, strict=True)
+            Axis(size, -(-results // m), m + 2, m, 1, -zeros)
+            for size, results, zeros in zip(x[1:4:2], part, low, strict=True)
         ]
     )
     lines, line = axes[0].positions, axes[2].positions

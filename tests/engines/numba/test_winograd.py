@@ -104,6 +104,19 @@ def test_what_is_not_finite_stays_so(value):
             assert not np.isfinite(found[~np.isfinite(wanted)]).any()
 
 
+def test_rows_and_columns_left_over():
+    """They are strips of their own; with an ending as well, see `test_conv_ending`."""
+    for size in ((13, 17), (13, 16), (16, 21)):
+        case = (size, *LARGE[1:])
+        for name, inputs, params, wanted, ready in prepared(case, 4):
+            count = sum(call.function.key[0] == "correlation" for call in ready.calls)
+            strips = 0 if name == "conv_filter_grad" else sum(n % 4 == 1 for n in size)
+            assert count == strips
+            found = np.full(wanted.shape, np.nan, "float32")
+            ready.run(found, *inputs, *map(harness.garbage, ready.scratch))
+            assert np.abs(found - wanted).max() <= 100 * 2.0**-24 * np.abs(wanted).max()
+
+
 def test_few_positions_take_the_direct_method():
     for _, _, _, _, ready in prepared(((4, 4), 128, 128, *LARGE[3:]), 1):
         assert not any("winograd" in key for key in kernels(ready))
