@@ -25,8 +25,9 @@ from kbackend_numba.native import Call, Prepare, native
 Specs = tuple[Spec, ...]
 
 _DTYPES = ("float32", "float64")
-# Bytes of the products of a block of queries with all keys.
-_BLOCK = 96 << 10
+# Bytes of the products of a block of queries with all keys. The gradient in keys is read and written
+# for each block, which then should have some tiles even if they take more memory.
+_BLOCK, _LARGE_BLOCK, _SOME_TILES = 96 << 10, 768 << 10, 4
 # Items for each thread.
 _ITEMS = 4
 # Floating point operations of the products in a nanosecond, and nanoseconds for a weight.
@@ -115,7 +116,7 @@ def prepare_back(
 ) -> Prepared | None:
     """The gradient in queries, keys and values; see `Kernel.prepare`."""
     g, q = inputs[:2]
-    plan = _plan(inputs[1:], scale, is_causal, masked)
+    plan = _plan(inputs[1:], scale, is_causal, masked, _SOME_TILES)
     if plan is None or soft_cap is not None or biased:
         return None
     shape, form, sizes, rooms = plan
@@ -149,9 +150,12 @@ def prepare_back(
 
 
 def _plan(
-    inputs: Specs, scale: float, causal: bool, masked: bool
+    inputs: Specs, scale: float, causal: bool, masked: bool, some: int = 1
 ) -> tuple[_Shape, Form, dict[str, int], _Rooms] | None:
-    """What both kernels have in common, or `None` where there are none."""
+    """What both kernels have in common, or `None` where there are none.
+
+    Blocks have `some` tiles at least, unless these are very large.
+    """
     q, k, v = inputs[:3]
     images, queries, heads, depth = q.shape
     shape = _Shape(images, queries, k.shape[1], heads, depth, v.shape[3])
@@ -172,7 +176,8 @@ def _plan(
     ]
     scores_row = _up(shape.keys, lanes * vectors[0]) + lanes
     itemsize = 4 if q.dtype == "float32" else 8
-    block = max(1, min(rows.tiles, _BLOCK // (scores_row * itemsize * (rows.rows + 1))))
+    size = scores_row * itemsize * (rows.rows + 1)
+    block = min(rows.tiles, max(1, _BLOCK // size, min(some, _LARGE_BLOCK // size)))
     whole = block == rows.tiles
     if whole:
         rows, columns = heights(queries, 2, True), heights(shape.keys, 2, True)

@@ -87,6 +87,7 @@ class _Back(Attention):
         )  # fmt: skip
         row = Row(code, dtype, size["keys"], self.form.length)
         with code.loop(begin, end) as query:
+            self.ask("qkvg", image, head, query)
             at = (query - begin) * size["scores_row"]
             seen = self.visible(row, query, image, head)
             self._slopes(row, code.offset(scores, at, dtype), code.offset(slopes, at, dtype), seen)

@@ -58,6 +58,7 @@ class _Forward(Attention):
         begin = strip.row(first)
         row = Row(code, dtype, size["keys"], self.form.length)
         with code.loop(begin, strip.row(last)) as query:
+            self.ask("qkv", image, head, query)
             here = code.offset(scores, (query - begin) * size["scores_row"], dtype)
             kept, total = self.weights(row, here, self.visible(row, query, image, head))
             row.put(here, kept)

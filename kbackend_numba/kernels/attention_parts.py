@@ -17,6 +17,8 @@ from kbackend_numba.codegen.row import Length, Place, Row, Term
 from kbackend_numba.codegen.strip import Strip
 from kbackend_numba.codegen.value import Address, Value
 
+# Bytes of a cache line.
+_LINE = 64
 # What a masked product becomes: far below all others, yet finite.
 FLOOR = {"float32": -2.38e38, "float64": -1.25e308}
 
@@ -113,6 +115,17 @@ class Attention:
         """Where a head's rows of `q`, `k` or `v` begin."""
         size = self.size
         return self.at(name, image * size[f"{name}_image"] + head * size[f"{name}_head"])
+
+    def ask(self, names: str, image: Value, head: Value, row: Value) -> None:
+        """Asks for a row of the next head in arrays."""
+        code, size = self.code, self.size
+        beyond = head + 1 >= size["heads"]
+        image, head = image + beyond.cast("int64"), code.select(beyond, 0, head + 1)
+        line = _LINE // (4 if self.form.dtype == "float32" else 8)
+        with code.loop(0, size["depth"], line) as at:
+            for name in names:
+                place = row * size[f"{name}_row"] + at
+                code.prefetch(self.of_head(name, image, head), place, self.form.dtype)
 
     def pack(self, along: str, columns: int, source: Source, into: Address, rows: Value) -> None:
         """Packs a matrix into panels of so many rows."""
