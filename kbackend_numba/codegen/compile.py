@@ -105,12 +105,8 @@ class _Linker:
     """Puts object files into memory that can be run."""
 
     def __init__(self) -> None:
-        # With llvmlite's memory manager the sections of an object file stay together. LLVM's own
-        # puts them where there is room, and ends the process if code is more than 2 GB away from
-        # its constants, as it may be where large arrays lie between.
-        self._engine: Any = llvm.create_mcjit_compiler(
-            llvm.parse_assembly(""), machine(host()), use_lmm=True
-        )
+        generator = machine(host())
+        self._engine: Any = llvm.create_mcjit_compiler(llvm.parse_assembly(""), generator)
 
     def add(self, code: bytes, names: Sequence[str]) -> list[int]:
         """The addresses of functions in an object file."""

@@ -60,6 +60,8 @@ def host() -> Target:
 def machine(target: Target) -> Any:
     """LLVM's code generator for a target."""
     initialize()
+    # "large": code and its constants may be any distance apart. The linker puts them where there is
+    # room, and large arrays may lie between; with other models it then ends the process.
     return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="default", jit=True
+        cpu=target.cpu, features=target.features, opt=3, reloc="static", codemodel="large", jit=True
     )
