@@ -18,36 +18,38 @@ from kbackend_numba.native import Prepare
 _ALIGNMENT = 64
 
 Specs = tuple[Spec, ...]
-# (specs of the inputs, **parameters) -> those of the outputs, or None where there is no kernel
-Outputs = Callable[..., Specs | None]
+# (specs of the inputs, **parameters) -> those of the outputs
+Outputs = Callable[..., Specs]
+_DTYPES = frozenset(("float32", "float64"))
 
 
-def eager(prepare: Prepare, outputs: Outputs, reference: Kernel) -> Kernel:
+def eager(prepare: Prepare, outputs: Outputs, reference: Kernel | None) -> Kernel:
     """A kernel that is called with arrays: the compiled one, where there is one.
 
     Args:
         prepare: prepares the compiled kernel.
         outputs: the specs of its results.
-        reference: what is called in place of it where it declines.
+        reference: what is called in place of it where it declines. `None`: it never does for the
+            dtypes that compiled kernels have; for others there is no kernel.
     """
 
     @lru_cache(maxsize=64)
     def found(specs: Specs, params: tuple[tuple[str, Any], ...]) -> tuple[Specs, Prepared] | None:
         made = outputs(specs, **dict(params))
-        ready = None if made is None else prepare(specs, made, **dict(params))
-        return None if made is None or ready is None else (made, ready)
+        ready = prepare(specs, made, **dict(params))
+        return None if ready is None else (made, ready)
 
     def fn(*arrays: Any, **params: Any) -> Any:
         arrays = tuple([np.ascontiguousarray(array) for array in arrays])
         specs = tuple([Spec(array.shape, DTYPE_NAMES[array.dtype]) for array in arrays])
         kernel = found(specs, tuple(params.items()))
         if kernel is None:
-            return reference.fn(*arrays, **params)
+            return reference.fn(*arrays, **params)  # type: ignore[union-attr]
         made = [_new(spec) for spec in kernel[0]]
         kernel[1].run(*made, *arrays, *map(_new, kernel[1].scratch))
         return tuple(made)
 
-    return replace(reference, fn=fn)
+    return Kernel(fn, _DTYPES) if reference is None else replace(reference, fn=fn)
 
 
 def _new(spec: Spec) -> Any:
@@ -62,5 +64,5 @@ def with_eager(
     composites: Mapping[str, Kernel], prepare: Mapping[str, Prepare], outputs: Mapping[str, Outputs]
 ) -> dict[str, Kernel]:
     """Composites with compiled kernels in place of those that `outputs` names."""
-    own = {name: eager(prepare[name], outputs[name], composites[name]) for name in outputs}
+    own = {name: eager(prepare[name], outputs[name], composites.get(name)) for name in outputs}
     return {**composites, **own}

@@ -10,155 +10,59 @@ neither is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-from kbackend.engine.program import Prepared, Spec
+from kbackend.engine.program import Ints, Prepared, Spec
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
 from kbackend_numba.codegen.target import host
+from kbackend_numba.codegen.vectors import fill
 from kbackend_numba.eager import Outputs
 from kbackend_numba.kernels import recurrent_back, recurrent_forward, recurrent_weights
-from kbackend_numba.kernels.copying import copy
 from kbackend_numba.kernels.recurrent_back import BOTH, PRODUCTS, SUMS
 from kbackend_numba.kernels.recurrent_cell import GRU, LSTM, SIMPLE, Cell
 from kbackend_numba.kernels.recurrent_pack import write_back_panels, write_forward_panels
-from kbackend_numba.kernels.recurrent_rows import VECTORS, cut, rounded
+from kbackend_numba.kernels.recurrent_plan import Room, Sizes
+from kbackend_numba.kernels.recurrent_rows import cut, rounded
 from kbackend_numba.native import Call, Prepare, native
 
-Ints = tuple[int, ...]
 Specs = tuple[Spec, ...]
 
-# Examples that go through all steps together, and so many that they make good use of panels.
+# Tiles of examples that go through all steps together, and so many that they make good use of
+# panels.
 _BLOCK, _GRAIN = 6, 3
-# Examples times steps whose sums' cotangents are kept, and bytes of them that stay in the first
-# cache; bytes of weights that do.
-_RUN, _FIRST_ROWS, _FIRST_CACHE = 512, 512, 32 << 10
-# Bytes of a group's weights that stay in the first cache on the way forwards.
-_PANELS = 40 << 10
-# Tiles that are too few to be shared, and bytes of weights that make it worth to share steps.
-_FEW_TILES, _LARGE_WEIGHTS = 2, 1 << 20
-# Operations per nanosecond, and nanoseconds for a number that is packed.
-_FLOPS, _PACKING = 130.0, 0.2
+# Examples times steps whose sums' cotangents are kept at a time.
+_RUN = 512
+# Bytes of weights that should stay in the first cache, forwards and back.
+_PANELS, _BACK_PANELS = 40 << 10, 32 << 10
+_DTYPES = frozenset(("float32", "float64"))
 
 
-class _Room:
-    """The arrays of a kernel: outputs, inputs, and scratch that is asked for.
+def _taken(inputs: Specs, x: Spec, h: Spec) -> bool:
+    """Whether sequences of that kind are done here, in both directions.
 
     Args:
-        outputs: specs of the outputs.
-        inputs: specs of the inputs.
+        inputs: all arguments of the composite that are floats.
+        x: the input.
+        h: the state.
     """
-
-    def __init__(self, outputs: Specs, inputs: Specs) -> None:
-        self._specs = [*outputs, *inputs]
-        self._own = len(self._specs)
-        self.calls: list[Call] = []
-
-    @property
-    def scratch(self) -> list[Spec]:
-        """What was asked for."""
-        return self._specs[self._own :]
-
-    def new(self, *shape: int) -> int:
-        """The position of a new array."""
-        self._specs.append(Spec(shape, self._specs[0].dtype))
-        return len(self._specs) - 1
-
-    def shape(self, position: int) -> Ints:
-        """The shape of an array."""
-        return self._specs[position].shape
-
-    def contiguous(self, position: int) -> int:
-        """An array, or a copy of it that is contiguous."""
-        return self.ordered(position, range(len(self.shape(position))))
-
-    def ordered(self, position: int, axes: Sequence[int]) -> int:
-        """An array whose dimensions follow each other in that order, or a copy that does so."""
-        spec = self._specs[position]
-        strides = spec.strides or _row_major(spec.shape)
-        shape, strides = [tuple(own[i] for i in axes) for own in (spec.shape, strides)]
-        if all(a == b or n == 1 for a, b, n in zip(strides, _row_major(shape), shape, strict=True)):
-            return position
-        target = self.new(*shape)
-        self._copy(spec._replace(shape=shape, strides=strides), position, target)
-        return target
-
-    def rows(self, position: int) -> tuple[int, Ints]:
-        """An array whose last dimension is contiguous, and its strides."""
-        spec = self._specs[position]
-        if spec.strides is not None and (spec.strides[-1] == 1 or spec.shape[-1] == 1):
-            return position, spec.strides
-        return self.contiguous(position), _row_major(spec.shape)
-
-    def copy(self, source: int, target: int) -> None:
-        """Copies an array to the beginning of a contiguous one."""
-        self._copy(self._specs[source], source, target)
-
-    def _copy(self, spec: Spec, source: int, target: int) -> None:
-        made = copy(spec, source, target)
-        if made is not None:
-            self.calls.append(made)
-
-    def call(
-        self, key: Sequence[Any], write: Callable[[Code], None], arrays: Sequence[int],
-        sizes: Sequence[int], items: int, work: float, grain: int = 1,
-    ) -> None:  # fmt: skip
-        """Appends a call; `work` is operations of all items."""
-        cost = max(1.0, work / _FLOPS / max(1, items))
-        made = function(("recurrent", *key), write)
-        self.calls.append(Call(made, tuple(arrays), tuple(sizes), items, cost, grain))
-
-    def done(self) -> Prepared:
-        """The kernel."""
-        return native(self.calls, self.scratch)
-
-
-def _row_major(shape: Ints) -> Ints:
-    strides, step = [], 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= size
-    return tuple(reversed(strides))
-
-
-class _Sizes:
-    """What follows from the shapes of a layer's input and state.
-
-    Args:
-        cell: the layer's.
-        x: shape of the input.
-        h: shape of the state.
-        dtype: of all arrays.
-    """
-
-    def __init__(self, cell: Cell, x: Ints, h: Ints, dtype: str) -> None:
-        self.cell, self.dtype = cell, dtype
-        self.batch, self.time, self.features = x
-        self.units = h[1]
-        self.itemsize = 4 if dtype == "float32" else 8
-        lanes = host().lanes(self.itemsize)
-        self.width = cell.span * lanes
-        self.groups = -(-self.units // self.width)
-        self.tail = self.units % self.width != 0
-        self.tiles, self.main, self.high = cut(host(), self.batch)
-        # Whether each step is shared between the threads, unit by unit: there are few examples, and
-        # reading the weights takes longer than it takes the threads to meet.
-        weights = (self.features + self.units) * cell.blocks * self.units * self.itemsize
-        self.by_units = self.tiles <= _FEW_TILES and weights >= _LARGE_WEIGHTS
-        # Rows of weights that are columns of a panel on the way back.
-        self.panel = VECTORS * lanes
-
-    def operations(self, blocks: int, rows: int) -> float:
-        """Of the products with some blocks of weights with that many rows, in a step."""
-        return 2.0 * self.batch * rows * blocks * self.width * self.groups
-
-
-def _taken(inputs: Specs, x: Spec) -> bool:
-    """Whether sequences of that kind are done here, in both directions."""
     same = all(spec.dtype == x.dtype for spec in inputs)
-    return same and x.dtype in ("float32", "float64") and 0 not in (*inputs[-1].shape, *x.shape)
+    return same and x.dtype in _DTYPES and 0 not in (*h.shape, x.shape[1])
+
+
+def _nothing(outputs: Specs) -> Prepared | None:
+    """What comes of an empty batch: gradients of zeros. Where NumPy has no kernel there is this."""
+    if any(spec.dtype not in _DTYPES for spec in outputs):
+        return None
+    calls = []
+    for i, spec in enumerate(outputs):
+
+        def write(code: Code, dtype: str = spec.dtype) -> None:
+            fill(code, code.array(0), code.size(0), code.number(0.0, dtype))
+
+        calls.append(Call(function(("zeros", spec.dtype), write), (i,), (spec.size,)))
+    return native(calls)
 
 
 def _steps(backwards: bool, time: int, step: int) -> Ints:
@@ -166,7 +70,7 @@ def _steps(backwards: bool, time: int, step: int) -> Ints:
     return ((time - 1) * step, -step) if backwards else (0, step)
 
 
-def _by_steps(room: _Room, x: int, backwards: bool) -> tuple[int, Ints]:
+def _by_steps(room: Room, x: int, backwards: bool) -> tuple[int, Ints]:
     """The input as an array whose steps lie one after the other, and the elements to the first
     step, from one example to the next, and from one step to the next.
 
@@ -179,17 +83,29 @@ def _by_steps(room: _Room, x: int, backwards: bool) -> tuple[int, Ints]:
     return x, (first, features, step)
 
 
+# An array that nobody looks at, and its places; see `_mask`.
+_NO_MASK: tuple[int, Ints] = 0, (0, 0, 0)
+
+
+def _mask(room: Room, mask: int, backwards: bool) -> tuple[int, Ints]:
+    """A mask, and its elements to the first step, from example to example, from step to step."""
+    mask = room.contiguous(mask)
+    time = room.shape(mask)[1]
+    first, step = _steps(backwards, time, 1)
+    return mask, (first, time, step)
+
+
 # ----- forwards -----
 
 
-def _forward(cell: Cell) -> Prepare:
+def _forward(cell: Cell, masked: bool) -> Prepare:
     def prepare(
         inputs: Specs, outputs: Specs, sequences: bool, backwards: bool, keep: bool
     ) -> Prepared | None:
-        if not _taken(inputs, inputs[0]):
-            return None
-        s = _Sizes(cell, inputs[0].shape, inputs[4].shape, inputs[0].dtype)
-        room = _Room(outputs, inputs)
+        if not _taken(inputs[: 4 + cell.states], inputs[0], inputs[4]):
+            return _nothing(outputs) if masked else None
+        s = Sizes(cell, inputs[0].shape, inputs[4].shape, inputs[0].dtype)
+        room = Room(outputs, inputs)
         made, every = len(outputs), range(cell.blocks)
         x, x_places = _by_steps(room, made, backwards)
         weights = [room.contiguous(made + 1 + i) for i in range(3)]
@@ -205,17 +121,18 @@ def _forward(cell: Cell) -> Prepare:
         recurrent, of_inputs = len(cell.recurrent(every)), len(cell.inputs(every))
         rows = s.units * recurrent + s.features * of_inputs + cell.blocks
         panels = room.new(s.groups, rows * s.width)
-        room.call(
+        room.pack(
             ("forward panels", cell.name, s.dtype),
             lambda code: write_forward_panels(code, cell.name, s.dtype),
             [panels, *weights], (s.features, s.units), s.groups,
-            _PACKING * _FLOPS * s.groups * rows * s.width,
+            s.groups * rows * s.width,
         )  # fmt: skip
         room.copy(made + 4, hidden)
         work = s.operations(recurrent, s.units) + s.operations(of_inputs, s.features)
-        form = recurrent_forward.Form(cell.name, s.tail, keep, s.by_units, s.dtype)
+        mask, mask_places = _mask(room, made + 4 + cell.states, backwards) if masked else _NO_MASK
+        form = recurrent_forward.Form(cell.name, s.tail, keep, s.by_units, masked, s.dtype)
         sums = room.new(s.groups if s.by_units else 1, s.batch, cell.blocks * s.width)
-        arrays = [x, first_c, panels, sums, hidden, cells, gates, out, h, c]
+        arrays = [x, first_c, panels, sums, hidden, cells, gates, out, h, c, mask]
         count = s.units + s.features
         block = -(-count // -(-count * cell.blocks * s.width * s.itemsize // _PANELS))
         steps = 1 if s.by_units else s.time
@@ -225,7 +142,8 @@ def _forward(cell: Cell) -> Prepare:
                 arrays,
                 (s.batch, s.tiles, s.main, s.high, _BLOCK, begin, begin + steps, s.time,
                  s.features, s.units, s.groups, block, -1 if keep else 1, *x_places, s.units,
-                 s.time * s.units if sequences else s.units, s.units if sequences else 0),
+                 s.time * s.units if sequences else s.units, s.units if sequences else 0,
+                 *mask_places),
                 s.groups if s.by_units else s.tiles, work * steps, _GRAIN,
             )  # fmt: skip
         return room.done()
@@ -236,23 +154,25 @@ def _forward(cell: Cell) -> Prepare:
 # ----- back -----
 
 
-def _back(cell: Cell) -> Prepare:
+def _back(cell: Cell, masked: bool) -> Prepare:
     x_at = 1 + cell.states
 
     def prepare(
         inputs: Specs, outputs: Specs, sequences: bool, backwards: bool, wants: tuple[bool, ...]
     ) -> Prepared | None:
-        if not _taken(inputs[: x_at + 4 + cell.states], inputs[x_at]):
-            return None
-        s = _Sizes(cell, inputs[x_at].shape, inputs[x_at + 4].shape, inputs[0].dtype)
-        room = _Room(outputs, inputs)
+        if not _taken(inputs[: x_at + 4 + cell.states], inputs[x_at], inputs[x_at + 4]):
+            return _nothing(outputs) if masked else None
+        s = Sizes(cell, inputs[x_at].shape, inputs[x_at + 4].shape, inputs[0].dtype)
+        room = Room(outputs, inputs)
         made, every = len(outputs), range(cell.blocks)
         places = iter(range(made))
         dx, dw, dr, db, *ends = [next(places) if want else None for want in wants]
         x, strides = room.rows(made + x_at)
         first, step = _steps(backwards, s.time, strides[1])
         w, r = [room.contiguous(made + x_at + 1 + i) for i in range(2)]
-        hidden, *kept = range(made + x_at + 4 + cell.states, made + len(inputs))
+        last_input = made + len(inputs) - 1
+        mask, mask_places = _mask(room, last_input, backwards) if masked else _NO_MASK
+        hidden, *kept = range(made + x_at + 4 + cell.states, last_input + (not masked))
         cells = kept.pop(0) if cell.states > 1 else hidden
         gates = kept.pop(0) if kept else hidden
         # The cotangents of the states, which end up as those of the initial ones.
@@ -271,7 +191,7 @@ def _back(cell: Cell) -> Prepare:
         most = steps * s.batch
         sums = room.new(s.groups, most, row)
         forms = [
-            recurrent_back.Form(cell.name, s.tail, dx is not None, part, s.dtype)
+            recurrent_back.Form(cell.name, s.tail, dx is not None, masked, part, s.dtype)
             for part in ((SUMS, PRODUCTS) if s.by_units else (BOTH,))
         ]
         state_panels, x_panels = -(-s.units // s.panel), -(-s.features // s.panel)
@@ -279,7 +199,7 @@ def _back(cell: Cell) -> Prepare:
             x_panels = 0
         parts = [s.groups, state_panels + x_panels] if s.by_units else [s.tiles]
         depth = max(len(blocks), len(of_inputs)) * s.width
-        groups_block = max(1, _FIRST_CACHE // (depth * s.panel * s.itemsize))
+        groups_block = max(1, _BACK_PANELS // (depth * s.panel * s.itemsize))
         work = s.operations(len(blocks), s.units)
         if dx is not None:
             work += s.operations(len(of_inputs), s.features)
@@ -303,10 +223,11 @@ def _back(cell: Cell) -> Prepare:
                         ("back", *form),
                         partial(recurrent_back.write_back, form=form),
                         [sums, flows[0], flows[-1], g_out, hidden, cells, gates, panels,
-                         sums if dx is None else dx, input_panels],
+                         sums if dx is None else dx, input_panels, mask],
                         (s.batch, s.tiles, s.main, s.high, _BLOCK, s.features, s.units, s.groups,
                          groups_block, begin, end, end - one, most, g_first, g_strides[0], g_step,
-                         state_panels, x_panels, dx_first, s.time * s.features, dx_step),
+                         state_panels, x_panels, dx_first, s.time * s.features, dx_step,
+                         *mask_places),
                         items, work * one / len(forms), _GRAIN,
                     )  # fmt: skip
             now = last - begin
@@ -318,11 +239,11 @@ def _back(cell: Cell) -> Prepare:
                 strips, tiles, numbers, strict=True
             ):
                 if high:
-                    room.call(
+                    room.pack(
                         ("strips", s.dtype),
                         lambda code: recurrent_weights.write_strips(code, s.dtype),
                         (strip, source), (rows, *cuts, s.batch, now, most, *at), high,
-                        _PACKING * _FLOPS * rows * now * s.batch,
+                        rows * now * s.batch,
                     )  # fmt: skip
             if count:
                 room.call(
@@ -330,7 +251,7 @@ def _back(cell: Cell) -> Prepare:
                     lambda code: recurrent_weights.write_gradients(code, cell.name, s.dtype),
                     [sums if a is None else a for a in (dw, dr, db)] + [*strips, sums],
                     (s.features, *tiles[0], s.units, *tiles[1], int(db is not None), s.groups,
-                     now * s.batch, most, _FIRST_ROWS, int(last < s.time)),
+                     now * s.batch, most, _RUN, int(last < s.time)),
                     count * s.groups, gradients * now, count,
                 )  # fmt: skip
         return room.done()
@@ -338,17 +259,17 @@ def _back(cell: Cell) -> Prepare:
     return prepare
 
 
-def _packed(room: _Room, s: _Sizes, w: int, blocks: Sequence[int], rows: int) -> int:
+def _packed(room: Room, s: Sizes, w: int, blocks: Sequence[int], rows: int) -> int:
     """Packs weights for the way back."""
     span, own, dtype = s.cell.span, tuple(blocks), s.dtype
     count = -(-rows // s.panel)
     depth = s.groups * len(own) * s.width
     panels = room.new(count, depth * s.panel)
-    room.call(
+    room.pack(
         ("back panels", own, span, dtype),
         lambda code: write_back_panels(code, own, span, dtype),
         (panels, w), (rows, s.units, s.groups), count,
-        _PACKING * _FLOPS * count * depth * s.panel,
+        count * depth * s.panel,
     )  # fmt: skip
     return panels
 
@@ -357,9 +278,7 @@ def _packed(room: _Room, s: _Sizes, w: int, blocks: Sequence[int], rows: int) ->
 
 
 def _forward_outputs(cell: Cell) -> Outputs:
-    def outputs(inputs: Specs, sequences: bool, backwards: bool, keep: bool) -> Specs | None:
-        if not _taken(inputs, inputs[0]):
-            return None
+    def outputs(inputs: Specs, sequences: bool, backwards: bool, keep: bool) -> Specs:
         batch, time, _ = inputs[0].shape
         units = inputs[4].shape[1]
         shapes: list[Ints] = [(batch, time, units) if sequences else (batch, units)]
@@ -375,21 +294,20 @@ def _forward_outputs(cell: Cell) -> Outputs:
 def _back_outputs(cell: Cell) -> Outputs:
     x_at = 1 + cell.states
 
-    def outputs(
-        inputs: Specs, sequences: bool, backwards: bool, wants: tuple[bool, ...]
-    ) -> Specs | None:
+    def outputs(inputs: Specs, sequences: bool, backwards: bool, wants: tuple[bool, ...]) -> Specs:
         args = inputs[x_at : x_at + 4 + cell.states]
         return tuple([spec for spec, want in zip(args, wants, strict=True) if want])
 
     return outputs
 
 
-_MAKERS = {"": (_forward, _forward_outputs), "_grad": (_back, _back_outputs)}
-_NAMES = {
-    f"{name}_sequence{suffix}": (cell, *makers)
-    for name, cell in (("lstm", LSTM), ("gru", GRU), ("simple_rnn", SIMPLE))
-    for suffix, makers in _MAKERS.items()
-}
-PREPARE: dict[str, Prepare] = {name: make(cell) for name, (cell, make, _) in _NAMES.items()}
+_CELLS = {"lstm": LSTM, "gru": GRU, "simple_rnn": SIMPLE}
+PREPARE: dict[str, Prepare] = {}
 # What is kept is in this engine's own order, so single calls need these kernels, too.
-OUTPUTS: dict[str, Outputs] = {name: make(cell) for name, (cell, _, make) in _NAMES.items()}
+OUTPUTS: dict[str, Outputs] = {}
+for _name, _cell in _CELLS.items():
+    for _prefix in ("", "masked_"):
+        _forwards, _backwards = f"{_prefix}{_name}_sequence", f"{_prefix}{_name}_sequence_grad"
+        PREPARE[_forwards] = _forward(_cell, masked=bool(_prefix))
+        PREPARE[_backwards] = _back(_cell, masked=bool(_prefix))
+        OUTPUTS[_forwards], OUTPUTS[_backwards] = _forward_outputs(_cell), _back_outputs(_cell)

@@ -19,12 +19,12 @@ from kbackend_numba.codegen.names import Names
 from kbackend_numba.codegen.tile import Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.kernels.recurrent_cell import CELLS
-from kbackend_numba.kernels.recurrent_forward import Kept
+from kbackend_numba.kernels.recurrent_forward import Kept, live
 from kbackend_numba.kernels.recurrent_rows import VECTORS, Rows, Some
 
 ARRAYS = (
     "sums", "flow", "cell_flow", "g_out", "hidden", "cells", "gates", "panels", "dx",
-    "input_panels",
+    "input_panels", "mask",
 )  # fmt: skip
 SIZES = (
     "batch",
@@ -44,6 +44,7 @@ SIZES = (
     "input_panels",  # of the kernel, or 0
     # Elements to the first step's input, from one example to the next, from one step to the next.
     "dx", "dx_example", "dx_step",
+    "mask", "mask_example", "mask_step",  # as for the input
 )  # fmt: skip
 
 
@@ -57,6 +58,7 @@ class Form(NamedTuple):
         cell: name of the cell.
         tail: whether the last group is not full.
         inputs: whether cotangents of the inputs are wanted.
+        masked: whether there is a mask.
         part: which part of a step: `SUMS`, `PRODUCTS` or `BOTH`.
         dtype: of all arrays.
     """
@@ -64,6 +66,7 @@ class Form(NamedTuple):
     cell: str
     tail: bool
     inputs: bool
+    masked: bool
     part: str
     dtype: str
 
@@ -121,7 +124,7 @@ class _Back:
         every, sums, count = range(cell.blocks), self._step_sums(step), size("panels")
         self._product(
             first, code.minimum(last, count), begin, end, sums, len(cell.recurrent(every)),
-            last=True, add=cell.carries, panels=self.array("panels"),
+            last=True, add=cell.carries or self.form.masked, panels=self.array("panels"),
             target=self.array("flow"), columns=size("units"), row=size("units"),
         )  # fmt: skip
         if self.form.inputs:
@@ -163,6 +166,15 @@ class _Back:
             [load(name, (step + 1) * state + places[name]) for name in names],
             flow,
         )
+        if form.masked:
+            # Where the step changed nothing, the states' cotangents are handed on.
+            alive = live(code, self.array, size, example, step, lanes)
+            zero = code.number(0.0, form.dtype, lanes)
+            found = [code.select(alive, value, zero) for value in found]
+            rest = [
+                code.select(alive, zero if value is None else value, whole)
+                for value, whole in zip(rest, flow, strict=True)
+            ]
         for name, value in zip(flows, rest, strict=True):
             if value is not None:
                 code.store(value, self.array(name), place, mask)

@@ -14,7 +14,7 @@ rest lies as it is written, group by group; see `Kept`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
@@ -24,7 +24,9 @@ from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.kernels.recurrent_cell import CELLS
 from kbackend_numba.kernels.recurrent_rows import Rows, Some, part
 
-ARRAYS = ("x", "first_c", "panels", "sums", "hidden", "cells", "gates", "out", "h", "c")
+ARRAYS = (
+    "x", "first_c", "panels", "sums", "hidden", "cells", "gates", "out", "h", "c", "mask",
+)  # fmt: skip
 SIZES = (
     "batch",
     "tiles", "main", "high",  # of examples; see `Rows`
@@ -40,6 +42,7 @@ SIZES = (
     "x", "x_example", "x_step",
     "state_example",
     "out_example", "out_step",
+    "mask", "mask_example", "mask_step",  # as for the input
 )  # fmt: skip
 
 
@@ -51,6 +54,7 @@ class Form(NamedTuple):
         tail: whether the last group is not full.
         keep: whether to write what the gradient needs.
         by_units: whether items are groups of units.
+        masked: whether there is a mask; see `kbackend.ops.nn.rnn`.
         dtype: of all arrays.
     """
 
@@ -58,6 +62,7 @@ class Form(NamedTuple):
     tail: bool
     keep: bool
     by_units: bool
+    masked: bool
     dtype: str
 
 
@@ -83,6 +88,15 @@ class Kept:
     def place(self, example: Value, blocks: int, block: int) -> Value:
         """Elements to one of an example's blocks."""
         return (self._before + example * self._width) * blocks + self._width * block
+
+
+def live(
+    code: Code, array: Callable[[str], Address], size: Callable[[str], Value], example: Value,
+    step: Value, lanes: int,
+) -> Value:  # fmt: skip
+    """Whether the mask of an example is true in a step, in all lanes."""
+    place = size("mask") + example * size("mask_example") + step * size("mask_step")
+    return code.splat(code.load(array("mask"), place, "bool"), lanes)
 
 
 def write_forward(code: Code, form: Form) -> None:
@@ -222,7 +236,11 @@ class _Forward:
                 if form.keep:
                     code.store(before.value, self.array("cells"), cell_place, mask)
             states.append(before.value)
-        states, gates = cell.forward(code, sums, states)
+        found, gates = cell.forward(code, sums, states)
+        if form.masked:
+            alive = live(code, self.array, self.size, example, step, lanes)
+            found = [code.select(alive, a, b) for a, b in zip(found, states, strict=True)]
+        states = found
         code.store(states[0], self._slot("hidden", step + 1), place, mask)
         if cell.states > 1:
             code.store(states[1], self._slot("cells", step + 1), cell_place, mask)

@@ -136,3 +136,75 @@ def test_weight_gradients_are_added_up_by_runs(monkeypatch, backwards):
     monkeypatch.setattr(recurrent, "_RUN", 2 * BATCH)
     parts = rnn.lstm_sequence_grad(*given, *args, *found[3:], **form, wants=(True,) * 6)
     close(parts, whole, 1e-5)
+
+
+# ----- masks -----
+
+
+def masked(name):
+    return getattr(rnn, f"masked_{CASES[name][0].name}")
+
+
+def some_mask():
+    """Examples that begin, stop or pause with masked steps, and one that has no others."""
+    rows = [[0, 1, 1, 0, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
+    return tensor(np.array(rows, bool))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_mask_of_true_changes_nothing(name, form):
+    args = arguments(name)
+    everywhere = tensor(np.ones((BATCH, TIME), bool))
+    found = masked(name)(*args, everywhere, **form, keep=False)
+    close(found, CASES[name][0].body(*args, **form, keep=False), 0.0)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_masked_steps_are_left_out(name, backwards):
+    composite, *_, states = CASES[name]
+    args, mask = arguments(name), some_mask()
+    form = {"sequences": True, "backwards": backwards, "keep": False}
+    out, *ends = masked(name)(*args, mask, **form)
+    for i, row in enumerate(mask.numpy()):
+        own = [
+            args[0].numpy()[i : i + 1, row],
+            *args[1:4],
+            *[a.numpy()[i : i + 1] for a in args[4:]],
+        ]
+        last = own[4:]
+        if row.any():
+            _, *last = composite(*[tensor(a) for a in own], **form)
+        for end, wanted in zip(ends, last, strict=True):
+            close([end.numpy()[i : i + 1]], [wanted], 1e-6)
+    # In the order of the steps; where one is left out, the output stays.
+    live = mask.numpy()[:, ::-1] if backwards else mask.numpy()
+    before = np.concatenate([args[4].numpy()[:, None], out.numpy()[:, :-1]], 1)
+    np.testing.assert_array_equal(out.numpy()[~live], before[~live])
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_masked_gradient_is_that_of_the_body(name, keep, form):
+    args, mask = arguments(name, "float64"), some_mask()
+    states = CASES[name][-1]
+    given = cotangents(masked(name)(*args, mask, **form, keep=False))
+    grads = []
+    for run, kept in ((masked(name), keep), (masked(name).body, False)):
+        with GradientTape() as tape:
+            tape.watch(args)
+            out = list(run(*args, mask, **form, keep=kept))[: 1 + states]
+        grads.append(tape.gradient(out, args, output_gradients=given))
+    close(*grads, 1e-12)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nan_in_a_masked_step_stays_there(name):
+    args, mask = arguments(name), some_mask()
+    values = args[0].numpy().copy()
+    values[~mask.numpy()] = np.nan
+    form = {"sequences": True, "backwards": False, "keep": False}
+    found = masked(name)(tensor(values), *args[1:], mask, **form)
+    assert all(np.isfinite(a.numpy()).all() for a in found)

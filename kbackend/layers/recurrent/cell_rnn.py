@@ -19,8 +19,9 @@ def _of_cell(name: str) -> Any:
 class CellRNN(RNN):
     """Base of layers with a cell of their own, which may run the whole sequence at once."""
 
-    # The composite for the whole sequence.
+    # The composites for the whole sequence, without and with a mask.
     sequence: ClassVar[Composite]
+    masked_sequence: ClassVar[Composite]
     _fused: bool
 
     units = _of_cell("units")
@@ -43,7 +44,9 @@ class CellRNN(RNN):
         """Runs the sequence at once where that is possible: `(output, states)`."""
         cell = self.cell
         if (
+            # Then a mask acts in another way.
             mask is not None
+            and (self.unroll or self.zero_output_for_mask)
             or not self._fused
             or isinstance(sequences, KerasTensor)
             or training
@@ -61,9 +64,11 @@ class CellRNN(RNN):
             bias = lang.zeros(cell._bias_shape(), dtype)
         else:
             bias = cell.bias.read()
-        output, *states = self.sequence(
+        run = self.sequence if mask is None else self.masked_sequence
+        output, *states = run(
             lang.cast(sequences, dtype), kernel, cell.recurrent_kernel.read(), bias,
             *(lang.cast(state, dtype) for state in initial_state),
+            *(() if mask is None else (mask,)),
             sequences=self.return_sequences, backwards=self.go_backwards,
             keep=bool(active_tapes()),
         )  # fmt: skip

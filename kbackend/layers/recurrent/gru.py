@@ -8,13 +8,13 @@ from kbackend import activations
 from kbackend.layers.input_spec import InputSpec
 from kbackend.layers.recurrent.cell_rnn import CellRNN
 from kbackend.layers.recurrent.gru_cell import GRUCell
-from kbackend.ops.nn.rnn import gru_sequence
+from kbackend.ops.nn.rnn import gru_sequence, masked_gru_sequence
 
 
 class GRU(CellRNN):
     """A gated recurrent unit over a sequence: two gates and a candidate for the new state.
 
-    With the default activations, and without a mask or recurrent dropout, the whole sequence runs
+    With the default activations, and without recurrent dropout, the whole sequence runs
     in one fused step.
 
     Args:
@@ -65,6 +65,7 @@ class GRU(CellRNN):
     """
 
     sequence = gru_sequence
+    masked_sequence = masked_gru_sequence
 
     def __init__(
         self,

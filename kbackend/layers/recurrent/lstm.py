@@ -8,13 +8,13 @@ from kbackend import activations
 from kbackend.layers.input_spec import InputSpec
 from kbackend.layers.recurrent.cell_rnn import CellRNN
 from kbackend.layers.recurrent.lstm_cell import LSTMCell
-from kbackend.ops.nn.rnn import lstm_sequence
+from kbackend.ops.nn.rnn import lstm_sequence, masked_lstm_sequence
 
 
 class LSTM(CellRNN):
     """A long short-term memory over a sequence: three gates, and a cell that they guard.
 
-    With the default activations, and without a mask or recurrent dropout, the whole sequence runs
+    With the default activations, and without recurrent dropout, the whole sequence runs
     in one fused step.
 
     Args:
@@ -64,6 +64,7 @@ class LSTM(CellRNN):
     """
 
     sequence = lstm_sequence
+    masked_sequence = masked_lstm_sequence
 
     def __init__(
         self,

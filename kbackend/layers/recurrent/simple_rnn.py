@@ -8,13 +8,13 @@ from kbackend import activations
 from kbackend.layers.input_spec import InputSpec
 from kbackend.layers.recurrent.cell_rnn import CellRNN
 from kbackend.layers.recurrent.simple_rnn_cell import SimpleRNNCell
-from kbackend.ops.nn.rnn import simple_rnn_sequence
+from kbackend.ops.nn.rnn import masked_simple_rnn_sequence, simple_rnn_sequence
 
 
 class SimpleRNN(CellRNN):
     """`h = activation(x @ kernel + h @ recurrent_kernel + bias)` over a sequence.
 
-    With the default activations, and without a mask or recurrent dropout, the whole sequence runs
+    With the default activations, and without recurrent dropout, the whole sequence runs
     in one fused step.
 
     Args:
@@ -58,6 +58,7 @@ class SimpleRNN(CellRNN):
     """
 
     sequence = simple_rnn_sequence
+    masked_sequence = masked_simple_rnn_sequence
 
     def __init__(
         self,

@@ -8,6 +8,10 @@ With `keep`, a composite also returns what its gradient needs: `hidden` `(time +
 which begins with the initial state, `cells` alike, and `gates` `(time, blocks * units, batch)`
 after their activations. Nothing but the gradient of the same engine reads them: an engine may keep
 them in a wider dtype, or in an order of its own.
+
+Each has a masked form, which takes a bool tensor `(batch, time)` as its last argument. Where that
+is false, a step changes nothing: the output is that of the step before, and no gradient comes from
+this step.
 """
 
 from __future__ import annotations
@@ -63,6 +67,21 @@ def _later(x: Any) -> Any:
 def _earlier(x: Any) -> Any:
     """All steps but the last."""
     return lang.slice_(x, (0, 0, 0), (x.shape[0] - 1, *x.shape[1:]))
+
+
+def _live(mask: Sequence[Any], backwards: bool) -> list[Any]:
+    """A mask `(batch, time)`, if there is one, as `(time, 1, batch)` in the order of the steps."""
+    if not mask:
+        return []
+    rows = lang.reshape(lang.transpose(mask[0], (1, 0)), (mask[0].shape[1], 1, mask[0].shape[0]))
+    return [lang.rev(rows, (0,)) if backwards else rows]
+
+
+def _where(live: Sequence[Any], new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """`new`, and `old` where a mask is false."""
+    if not live:
+        return list(new)
+    return [lang.select(live[0], a, b) for a, b in zip(new, old, strict=True)]
 
 
 # (state, rows of the step) -> (state, what is wanted of the step)
@@ -173,11 +192,11 @@ def _rule(forward: Composite, gradient: Composite, states: int) -> None:
             # everything computed again from the arguments.
             result = forward.body(*args, sequences=sequences, backwards=backwards, keep=True)
             run = gradient.body
-        shown = 1 + states
+        shown, known = 1 + states, 4 + states
         found = iter(
             run(
-                *g[:shown], *args, *result[shown:],
-                sequences=sequences, backwards=backwards, wants=tuple(needs),
+                *g[:shown], *args[:known], *result[shown:], *args[known:],
+                sequences=sequences, backwards=backwards, wants=tuple(needs[:known]),
             )
         )  # fmt: skip
         return [next(found) if need else None for need in needs]
@@ -185,13 +204,21 @@ def _rule(forward: Composite, gradient: Composite, states: int) -> None:
     forward.def_vjp(rule)
 
 
+def _masked(forward: Composite, gradient: Composite, states: int) -> Composite:
+    """The form of `forward` that takes a mask."""
+    masked = Composite(f"masked_{forward.name}", forward.body)
+    _rule(masked, Composite(f"masked_{gradient.name}", gradient.body), states)
+    return masked
+
+
 # ----- LSTM -----
 
 
 @composite("lstm_sequence")
 def lstm_sequence(
-    x: Any, w: Any, r: Any, b: Any, h: Any, c: Any, *, sequences: bool, backwards: bool, keep: bool
-) -> Any:
+    x: Any, w: Any, r: Any, b: Any, h: Any, c: Any, *mask: Any,
+    sequences: bool, backwards: bool, keep: bool,
+) -> Any:  # fmt: skip
     """A long short-term memory run over a sequence.
 
     Args:
@@ -201,6 +228,7 @@ def lstm_sequence(
         b: bias `(4 * units,)`.
         h: initial output `(batch, units)`.
         c: initial cell `(batch, units)`.
+        *mask: the mask, in the masked form.
         sequences: whether the outputs of all steps are wanted, or the last one's.
         backwards: whether the steps go from the last one to the first.
         keep: whether to return what the gradient needs too.
@@ -222,11 +250,12 @@ def lstm_sequence(
         kept = lang.mul(_rows(s, units, 1), state[1])
         cell = lang.add(kept, lang.mul(_rows(s, units, 0), candidate))
         output = lang.mul(_rows(s, units, 2), lang.tanh(cell))
+        output, cell = _where(now[1:], [output, cell], state)
         if keep:
             return [output, cell], [output, cell, lang.concatenate([s, candidate], 0)]
         return [output, cell], [output] if sequences else []
 
-    (last, cell), steps = _over_time(step, first, [rows])
+    (last, cell), steps = _over_time(step, first, [rows, *_live(mask, backwards)])
     shown = (*_answer(last, steps[0] if steps else None, sequences), lang.transpose(cell, (1, 0)))
     if not keep:
         return shown
@@ -236,8 +265,8 @@ def lstm_sequence(
 @composite("lstm_sequence_grad")
 def lstm_sequence_grad(
     g_out: Any, g_h: Any, g_c: Any, x: Any, w: Any, r: Any, b: Any, h: Any, c: Any,
-    hidden: Any, cells: Any, gates: Any,
-    *, sequences: bool, backwards: bool, wants: tuple[bool, ...],
+    hidden: Any, cells: Any, gates: Any, *mask: Any,
+    sequences: bool, backwards: bool, wants: tuple[bool, ...],
 ) -> Any:  # fmt: skip
     """Gradients of `lstm_sequence` in `(x, w, r, b, h, c)`: a tuple of those that are wanted."""
     units = h.shape[1]
@@ -247,8 +276,10 @@ def lstm_sequence_grad(
 
     def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
         (dh, dc), (gate, before, after) = state, now[:3]
+        live = now[3 : 3 + len(mask)]
         if outer is not None:
-            dh = lang.add(dh, now[3])
+            dh = lang.add(dh, now[-1])
+        flow = [dh, dc]
         s, candidate = _rows(gate, units, 0, 3), _rows(gate, units, 3)
         squashed = lang.tanh(after)
         through = lang.mul(_rows(s, units, 2), _one_minus_square(squashed))
@@ -256,10 +287,11 @@ def lstm_sequence_grad(
         ds = [lang.mul(dc, candidate), lang.mul(dc, before), lang.mul(dh, squashed)]
         dcandidate = lang.mul(lang.mul(dc, _rows(s, units, 0)), _one_minus_square(candidate))
         dz = lang.concatenate([lang.mul(lang.concatenate(ds, 0), _slope(s)), dcandidate], 0)
+        (dz,) = _where(live, [dz], [0.0])
         dh = lang.dot(recurrent, dz, ((1,), (0,)))
-        return [dh, lang.mul(dc, _rows(s, units, 1))], [dz]
+        return _where(live, [dh, lang.mul(dc, _rows(s, units, 1))], flow), [dz]
 
-    xs = [gates, _earlier(cells), _later(cells)]
+    xs = [gates, _earlier(cells), _later(cells), *_live(mask, backwards)]
     (dh, dc), (dz,) = _over_time(
         step, [dh, dc], xs if outer is None else [*xs, outer], reverse=True
     )
@@ -279,6 +311,7 @@ def lstm_sequence_grad(
 
 
 _rule(lstm_sequence, lstm_sequence_grad, states=2)
+masked_lstm_sequence = _masked(lstm_sequence, lstm_sequence_grad, states=2)
 
 
 # ----- GRU -----
@@ -286,8 +319,9 @@ _rule(lstm_sequence, lstm_sequence_grad, states=2)
 
 @composite("gru_sequence")
 def gru_sequence(
-    x: Any, w: Any, r: Any, b: Any, h: Any, *, sequences: bool, backwards: bool, keep: bool
-) -> Any:
+    x: Any, w: Any, r: Any, b: Any, h: Any, *mask: Any,
+    sequences: bool, backwards: bool, keep: bool,
+) -> Any:  # fmt: skip
     """A gated recurrent unit, with the reset gate after the product, run over a sequence.
 
     Args:
@@ -296,6 +330,7 @@ def gru_sequence(
         r: recurrent kernel `(units, 3 * units)`.
         b: biases `(2, 3 * units)`, of the inputs' part and of the state's.
         h: initial state `(batch, units)`.
+        *mask: the mask, in the masked form.
         sequences: whether the outputs of all steps are wanted, or the last one's.
         backwards: whether the steps go from the last one to the first.
         keep: whether to return what the gradient needs too.
@@ -316,18 +351,19 @@ def gru_sequence(
     first = lang.transpose(h, (1, 0))
 
     def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
-        (before,), (from_x,) = state, now
+        (before,), from_x = state, now[0]
         from_h = lang.add(lang.dot(r, before, ((0,), (0,))), offset)
         s = lang.sigmoid(lang.add(_rows(from_x, units, 1, 3), _rows(from_h, units, 0, 2)))
         recurrent = _rows(from_h, units, 2)
         reset = lang.mul(_rows(s, units, 1), recurrent)
         candidate = lang.tanh(lang.add(_rows(from_x, units, 0), reset))
         output = lang.add(candidate, lang.mul(_rows(s, units, 0), lang.sub(before, candidate)))
+        (output,) = _where(now[1:], [output], state)
         if keep:
             return [output], [output, lang.concatenate([candidate, s, recurrent], 0)]
         return [output], [output] if sequences else []
 
-    (last,), steps = _over_time(step, [first], [rows])
+    (last,), steps = _over_time(step, [first], [rows, *_live(mask, backwards)])
     shown = _answer(last, steps[0] if steps else None, sequences)
     return (*shown, _from_start(first, steps[0]), steps[1]) if keep else shown
 
@@ -335,7 +371,7 @@ def gru_sequence(
 @composite("gru_sequence_grad")
 def gru_sequence_grad(
     g_out: Any, g_h: Any, x: Any, w: Any, r: Any, b: Any, h: Any, hidden: Any, gates: Any,
-    *, sequences: bool, backwards: bool, wants: tuple[bool, ...],
+    *mask: Any, sequences: bool, backwards: bool, wants: tuple[bool, ...],
 ) -> Any:  # fmt: skip
     """Gradients of `gru_sequence` in `(x, w, r, b, h)`: a tuple of those that are wanted."""
     units = h.shape[1]
@@ -343,8 +379,9 @@ def gru_sequence_grad(
 
     def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
         (dh,), (gate, before) = state, now[:2]
+        live = now[2 : 2 + len(mask)]
         if outer is not None:
-            dh = lang.add(dh, now[2])
+            dh = lang.add(dh, now[-1])
         candidate, s = _rows(gate, units, 0), _rows(gate, units, 1, 3)
         update = _rows(s, units, 0)
         dcandidate = lang.mul(lang.mul(dh, lang.sub(1.0, update)), _one_minus_square(candidate))
@@ -360,10 +397,11 @@ def gru_sequence_grad(
             ],
             0,
         )
+        (dz,) = _where(live, [dz], [0.0])
         through = lang.dot(r, _rows(dz, units, 1, 4), ((1,), (0,)))
-        return [lang.add(lang.mul(dh, update), through)], [dz]
+        return _where(live, [lang.add(lang.mul(dh, update), through)], [dh]), [dz]
 
-    xs = [gates, _earlier(hidden)]
+    xs = [gates, _earlier(hidden), *_live(mask, backwards)]
     (dh,), (dz,) = _over_time(step, [dh], xs if outer is None else [*xs, outer], reverse=True)
     time, _, batch = dz.shape
     dx_rows = lang.slice_(dz, (0, 0, 0), (time, 3 * units, batch))
@@ -385,6 +423,7 @@ def gru_sequence_grad(
 
 
 _rule(gru_sequence, gru_sequence_grad, states=1)
+masked_gru_sequence = _masked(gru_sequence, gru_sequence_grad, states=1)
 
 
 # ----- the simple recurrence -----
@@ -392,8 +431,9 @@ _rule(gru_sequence, gru_sequence_grad, states=1)
 
 @composite("simple_rnn_sequence")
 def simple_rnn_sequence(
-    x: Any, w: Any, r: Any, b: Any, h: Any, *, sequences: bool, backwards: bool, keep: bool
-) -> Any:
+    x: Any, w: Any, r: Any, b: Any, h: Any, *mask: Any,
+    sequences: bool, backwards: bool, keep: bool,
+) -> Any:  # fmt: skip
     """`h = tanh(x @ w + b + h @ r)` run over a sequence.
 
     Args:
@@ -402,6 +442,7 @@ def simple_rnn_sequence(
         r: recurrent kernel `(units, units)`.
         b: bias `(units,)`.
         h: initial state `(batch, units)`.
+        *mask: the mask, in the masked form.
         sequences: whether the outputs of all steps are wanted, or the last one's.
         backwards: whether the steps go from the last one to the first.
         keep: whether to return what the gradient needs too.
@@ -416,30 +457,33 @@ def simple_rnn_sequence(
 
     def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
         output = lang.tanh(lang.add(now[0], lang.dot(r, state[0], ((0,), (0,)))))
+        (output,) = _where(now[1:], [output], state)
         return [output], [output] if sequences or keep else []
 
-    (last,), steps = _over_time(step, [first], [rows])
+    (last,), steps = _over_time(step, [first], [rows, *_live(mask, backwards)])
     shown = _answer(last, steps[0] if steps else None, sequences)
     return (*shown, _from_start(first, steps[0])) if keep else shown
 
 
 @composite("simple_rnn_sequence_grad")
 def simple_rnn_sequence_grad(
-    g_out: Any, g_h: Any, x: Any, w: Any, r: Any, b: Any, h: Any, hidden: Any,
-    *, sequences: bool, backwards: bool, wants: tuple[bool, ...],
+    g_out: Any, g_h: Any, x: Any, w: Any, r: Any, b: Any, h: Any, hidden: Any, *mask: Any,
+    sequences: bool, backwards: bool, wants: tuple[bool, ...],
 ) -> Any:  # fmt: skip
     """Gradients of `simple_rnn_sequence` in `(x, w, r, b, h)`: a tuple of the wanted ones."""
     outer, dh = _incoming(g_out, g_h, sequences)
 
     def step(state: list[Any], now: list[Any]) -> tuple[list[Any], list[Any]]:
-        dh = state[0] if outer is None else lang.add(state[0], now[1])
-        dz = lang.mul(dh, _one_minus_square(now[0]))
-        return [lang.dot(r, dz, ((1,), (0,)))], [dz]
+        dh = state[0] if outer is None else lang.add(state[0], now[-1])
+        live = now[1 : 1 + len(mask)]
+        (dz,) = _where(live, [lang.mul(dh, _one_minus_square(now[0]))], [0.0])
+        return _where(live, [lang.dot(r, dz, ((1,), (0,)))], [dh]), [dz]
 
-    xs = [_later(hidden)]
+    xs = [_later(hidden), *_live(mask, backwards)]
     (dh,), (dz,) = _over_time(step, [dh], xs if outer is None else [*xs, outer], reverse=True)
     dx, dw, dr = _weight_grads(x, w, hidden, dz, dz, backwards, wants)
     return _wanted((dx, dw, dr, lang.reduce_sum(dz, (0, 2)), lang.transpose(dh, (1, 0))), wants)
 
 
 _rule(simple_rnn_sequence, simple_rnn_sequence_grad, states=1)
+masked_simple_rnn_sequence = _masked(simple_rnn_sequence, simple_rnn_sequence_grad, states=1)

@@ -1,18 +1,24 @@
 """Compiled recurrent layers against NumPy's: what is kept in between has an order of its own."""
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
 import kbackend
 from kbackend.autodiff import vjp
 from kbackend.compiler.compiled import jit
+from kbackend.core import lang
+from kbackend.core.composite import COMPOSITES
 from kbackend.core.tensor import tensor
 from kbackend.ops.nn import rnn
+from kbackend_numba.codegen.compile import object_code
+from kbackend_numba.codegen.target import describe
 from kbackend_numba.engine import NumbaEngine
 from kbackend_numba.native import Native
 from kbackend_numba.table import prepare
 from kbackend_numpy.engine import NumpyEngine
 from tests.engines.numba.harness import item_by_item
+from tests.engines.numba.test_targets import TARGETS, module
 from tests.engines.numpy_prepared.harness import garbage, spec
 
 NUMPY = NumpyEngine().composites
@@ -203,3 +209,90 @@ def test_steps_shared_by_units(cell, rng):
     whole, _ = both(cell, args, cotangents)
     for a, b in zip(whole, pieces, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+# ----- masks: NumPy has no kernels for them, so bodies tell what is right -----
+
+
+def both_masked(cell, args, mask, cotangents, sequences, backwards, **options):
+    """Results and gradients with a mask: compiled, and those of the bodies."""
+    params, shown = {"sequences": sequences, "backwards": backwards}, 1 + CELLS[cell][0]
+    names = f"masked_{cell}_sequence", f"masked_{cell}_sequence_grad"
+    wants = (True,) * len(args)
+    given = [tensor(a) for a in (*args, mask)]
+    wanted = COMPOSITES[names[0]].body(*given, **params, keep=True)
+    if sequences:
+        cotangents = [np.stack([cotangents[0]] * args[0].shape[1], 1), *cotangents[1:]]
+    grads = COMPOSITES[names[1]].body(
+        *map(tensor, cotangents), *given[:-1], *wanted[shown:], given[-1], **params, wants=wants
+    )
+    wanted, grads = [[a.numpy() for a in arrays] for arrays in (wanted, grads)]
+    found = run(names[0], [*args, mask], wanted, {**params, "keep": True}, **options)
+    inputs = [*cotangents, *args, *found[shown:], mask]
+    found_grads = run(names[1], inputs, grads, {**params, "wants": wants}, **options)
+    return [*found[:shown], *found_grads], [*wanted[:shown], *grads]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_masks(cell, sequences, backwards, rng):
+    for shape in SHAPES[1:7]:
+        args, cotangents = arguments(cell, shape, "float32", rng)
+        mask = rng.random(shape[:2]) < 0.6
+        mask[0] = False
+        found, wanted = both_masked(cell, args, mask, cotangents, sequences, backwards)
+        for f, w in zip(found, wanted, strict=True):
+            scale = max(1.0, float(np.abs(w).max()))
+            np.testing.assert_allclose(f, w, rtol=0, atol=TOLERANCE["float32"] * scale)
+
+
+def test_masks_of_any_layout_and_items_in_any_order(rng):
+    args, cotangents = arguments("lstm", (29, 9, 5, 20), "float32", rng)
+    mask = (rng.random((9, 29)) < 0.5).T
+    whole, wanted = both_masked("lstm", args, mask, cotangents, True, False)
+    pieces, _ = both_masked("lstm", args, mask, cotangents, True, False, pieces=True)
+    for a, b, w in zip(whole, pieces, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, w, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_masked_empty_batches(cell, rng):
+    args, cotangents = arguments(cell, (0, 3, 4, 5), "float32", rng)
+    mask = np.zeros((0, 3), bool)
+    for f, w in zip(*both_masked(cell, args, mask, cotangents, True, False), strict=True):
+        np.testing.assert_array_equal(f, w)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_masks_in_low_precision_are_left_to_the_body(dtype):
+    with kbackend.use_backend("numba"):
+        x, w, r = [lang.full(s, 0.5, dtype) for s in ((2, 3, 4), (4, 5), (5, 5))]
+        b, h, mask = (
+            lang.zeros((5,), dtype),
+            lang.zeros((2, 5), dtype),
+            lang.full((2, 3), 1, "bool"),
+        )
+        params = {"sequences": False, "backwards": False, "keep": False}
+        out, _ = rnn.masked_simple_rnn_sequence(x, w, r, b, h, mask, **params)
+        assert out.dtype == dtype
+
+
+@pytest.mark.parametrize(("triple", "features"), TARGETS)
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_compiles_for_other_processors(cell, triple, features, rng):
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = describe(triple, "", features)
+    args, cotangents = arguments(cell, (5, 3, 4, 7), "float32", rng)
+    params = {"sequences": False, "backwards": False}
+    wanted = NUMPY[f"{cell}_sequence"].fn(*args, **params, keep=True)
+    inputs = [*cotangents, *args, *wanted[len(cotangents) :]]
+    for name, given, made, more in (
+        (f"{cell}_sequence", args, wanted, {"keep": True}),
+        (f"{cell}_sequence_grad", inputs, args, {"wants": (True,) * len(args)}),
+    ):
+        ready = prepare(name, tuple(map(spec, given)), tuple(map(spec, made)), {**params, **more})
+        for call in ready.calls:
+            assert object_code(lambda call=call: module(call.function, target), target)

@@ -31,6 +31,10 @@ PROBLEMS = {
     "softmax": ((ROWS,), {"axes": (1,)}),
     "sparse_softmax_cross_entropy": ((LABELS, ROWS), {}),
     "argmax": ((ROWS,), {"axis": 1}),
+    "adam_update": (
+        (ROWS, ROWS, ROWS, ROWS, np.ones((), "float32"), np.ones((), "int32")),
+        {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-7},
+    ),
     "random_bits": ((np.ones(2, "uint32"),), {"shape": (70,), "width": 32}),
     "gather": ((ROWS, LABELS), {"axes": (0,)}),
     "scatter": ((ROWS, ROWS, LABELS), {"axes": (0,), "mode": "add"}),
@@ -49,10 +53,11 @@ def test_compiles(name, triple, features):
     ready = harness.prepared(name, inputs, harness.reference(name, inputs, params), params)
     target = describe(triple, "", features)
     for call in ready.calls:
-        assert object_code(lambda call=call: _module(call.function, target), target)
+        assert object_code(lambda call=call: module(call.function, target), target)
 
 
-def _module(function, target):
+def module(function, target):
+    """A kernel's function written for a target."""
     code = Code("kernel", target)
     function._write(code)
     return code.finish()
