@@ -25,7 +25,7 @@ from kbackend_numba.native import Call, Prepare, native
 Specs = tuple[Spec, ...]
 
 _DTYPES = ("float32", "float64")
-# Bytes of the products of a block of queries with all keys. The gradient in keys is read and written
+# Bytes of the products of some queries with all keys. The gradient in keys is read and written
 # for each block, which then should have some tiles even if they take more memory.
 _BLOCK, _LARGE_BLOCK, _SOME_TILES = 96 << 10, 768 << 10, 4
 # Items for each thread.

@@ -108,7 +108,7 @@ def test_rows_and_columns_left_over():
     """They are strips of their own; with an ending as well, see `test_conv_ending`."""
     for size in ((13, 17), (13, 16), (16, 21)):
         case = (size, *LARGE[1:])
-        for name, inputs, params, wanted, ready in prepared(case, 4):
+        for name, inputs, _, wanted, ready in prepared(case, 4):
             count = sum(call.function.key[0] == "correlation" for call in ready.calls)
             strips = 0 if name == "conv_filter_grad" else sum(n % 4 == 1 for n in size)
             assert count == strips
