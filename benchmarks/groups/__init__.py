@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..bench import Bench
-from . import convolutions, layers, limits, macro, memory, micro, startup
+from . import convolutions, layers, limits, macro, memory, micro, products, startup
 
 GROUPS: dict[str, Callable[[Bench], None]] = {
     "macro": macro.run,
     "layers": layers.run,
     "convolutions": convolutions.run,
+    "products": products.run,
     "micro": micro.run,
     "startup": startup.run,
     "memory": memory.run,

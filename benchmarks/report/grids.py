@@ -86,8 +86,9 @@ def _layers(results: Results) -> list[Grid]:
     return [Grid("layers", note, *_side_by_side(results, "layers", None, "layer"))]
 
 
-def _convolutions(results: Results) -> list[Grid]:
-    records = results.select("convolutions")
+def _alone(results: Results, group: str, heads: list[str], note: str) -> list[Grid]:
+    """Speeds of kernels alone, as multiples of PyTorch's."""
+    records = results.select(group)
     ways = list(dict.fromkeys(record.peer for record in records))
     rows = []
     for case, phase in dict.fromkeys((record.case, record.phase) for record in records):
@@ -105,11 +106,20 @@ def _convolutions(results: Results) -> list[Grid]:
                 text += f" {base.least / record.least:.2f}×"
             cells.append(Cell(text, record.least == least))
         rows.append(cells)
+    titles = [way.removeprefix("kbackend-").replace(":", ", ") for way in ways]
+    return [Grid(group, note, [*heads, *titles], rows, words=2)]
+
+
+def _convolutions(results: Results) -> list[Grid]:
     note = "GFLOP/s, counted for all methods as the operations of the direct one; × is the speed "
     note += "as a multiple of PyTorch's. The gradients are those in the input and in the filters."
-    titles = [way.removeprefix("kbackend-").replace(":", ", ") for way in ways]
-    columns = ["convolution", "direction", *titles]
-    return [Grid("convolutions", note, columns, rows, words=2)]
+    return _alone(results, "convolutions", ["convolution", "direction"], note)
+
+
+def _products(results: Results) -> list[Grid]:
+    note = "GFLOP/s; × is the speed as a multiple of PyTorch's. An attention is images x rows x "
+    note += "heads x size of a head; exponentials are not counted."
+    return _alone(results, "products", ["product", "direction"], note)
 
 
 def _memory(results: Results) -> list[Grid]:
@@ -217,6 +227,7 @@ _BUILDERS = {
     "macro": _macro,
     "layers": _layers,
     "convolutions": _convolutions,
+    "products": _products,
     "micro": _micro,
     "startup": _startup,
     "memory": _memory,

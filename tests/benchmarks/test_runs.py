@@ -8,7 +8,7 @@ import pytest
 from benchmarks import bench as bench_module
 from benchmarks import cli, options, peers, processes, records
 from benchmarks.bench import Bench
-from benchmarks.groups import GROUPS, convolution_cases, micro_calls
+from benchmarks.groups import GROUPS, convolution_cases, micro_calls, product_cases
 from benchmarks.groups.layer_cases import CASES
 from benchmarks.groups.primitive_cases import PRIMITIVES
 from benchmarks.models import all_models
@@ -153,11 +153,13 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.groups.layers.CASES", few)
     first = convolution_cases.CASES[:1]
     monkeypatch.setattr("benchmarks.groups.convolutions.CASES", first)
+    products = (product_cases.CASES[2], product_cases.CASES[-3])
+    monkeypatch.setattr("benchmarks.groups.products.CASES", products)
     # Plots have a test of their own.
     monkeypatch.setattr(cli.plots, "save", lambda results, folder: {})
     out = tmp_path / "out"
     arguments = ["--quick", "--repeats", "1", "--peers", "kbackend-numpy", "--models", "small"]
-    groups = ["macro", "layers", "convolutions", "startup", "memory"]
+    groups = ["macro", "layers", "convolutions", "products", "startup", "memory"]
     assert cli.main([*arguments, "--only", ",".join(groups), "--out", str(out)]) == 0
     results = records.load(out / "results.json")
     assert results.failures == []
