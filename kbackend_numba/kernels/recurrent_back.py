@@ -40,11 +40,11 @@ SIZES = (
     # Cotangents of outputs: the first step that has them, elements from one example to the next and
     # from one step to the next.
     "g_first", "g_example", "g_step",
-    "panels",  # of the recurrent kernel
-    "input_panels",  # of the kernel, or 0
+    "state_count",  # panels of the recurrent kernel
+    "input_count",  # panels of the kernel, or 0
     # Elements to the first step's input, from one example to the next, from one step to the next.
-    "dx", "dx_example", "dx_step",
-    "mask", "mask_example", "mask_step",  # as for the input
+    "dx_first", "dx_example", "dx_step",
+    "mask_first", "mask_example", "mask_step",  # as for the input
 )  # fmt: skip
 
 
@@ -103,8 +103,8 @@ class _Back:
                     # What it needs registers for must not take them from the products.
                     with code.apart(step, none, size("groups"), *examples) as values:
                         self._all_sums(*values)
-                    every = size("panels") + size("input_panels")
-                    self._products(step, none, every, begin, end)
+                    panels = size("state_count") + size("input_count")
+                    self._products(step, none, panels, begin, end)
 
     def _step_sums(self, step: Value) -> Address:
         """Where the cotangents of a step's sums are, in the first group."""
@@ -121,17 +121,17 @@ class _Back:
     def _products(self, step: Value, first: Value, last: Value, begin: Value, end: Value) -> None:
         """Those of the panels from `first` up to `last`, and the tiles from `begin` to `end`."""
         code, size, cell = self.code, self.size, self.cell
-        every, sums, count = range(cell.blocks), self._step_sums(step), size("panels")
+        sums, count = self._step_sums(step), size("state_count")
         self._product(
-            first, code.minimum(last, count), begin, end, sums, len(cell.recurrent(every)),
+            first, code.minimum(last, count), begin, end, sums, len(cell.recurrent()),
             last=True, add=cell.carries or self.form.masked, panels=self.array("panels"),
             target=self.array("flow"), columns=size("units"), row=size("units"),
         )  # fmt: skip
         if self.form.inputs:
-            place = size("dx") + step * size("dx_step")
+            place = size("dx_first") + step * size("dx_step")
             self._product(
                 code.maximum(first - count, 0), last - count, begin, end, sums,
-                len(cell.inputs(every)),
+                len(cell.inputs()),
                 last=False, add=False, panels=self.array("input_panels"),
                 target=code.offset(self.array("dx"), place, self.form.dtype),
                 columns=size("features"), row=size("dx_example"),

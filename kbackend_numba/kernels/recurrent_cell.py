@@ -61,13 +61,15 @@ class Cell(NamedTuple):
         """Whether the state has biases of its own: where a block sees nothing but it."""
         return any(i is None for i, _ in self.layout)
 
-    def inputs(self, blocks: Sequence[int]) -> list[int]:
-        """Those of the blocks that have inputs, as blocks of the kernel."""
-        return [i for i, _ in map(self.layout.__getitem__, blocks) if i is not None]
+    def inputs(self, blocks: Sequence[int] | None = None) -> list[int]:
+        """Those of the blocks (of all) that have inputs, as blocks of the kernel."""
+        own = self.layout if blocks is None else [self.layout[k] for k in blocks]
+        return [i for i, _ in own if i is not None]
 
-    def recurrent(self, blocks: Sequence[int]) -> list[int]:
-        """Those of the blocks that have the state, as blocks of the recurrent kernel."""
-        return [j for _, j in map(self.layout.__getitem__, blocks) if j is not None]
+    def recurrent(self, blocks: Sequence[int] | None = None) -> list[int]:
+        """Those of the blocks (of all) that have the state, as blocks of the recurrent kernel."""
+        own = self.layout if blocks is None else [self.layout[k] for k in blocks]
+        return [j for _, j in own if j is not None]
 
 
 def _slope(s: Value) -> Value:

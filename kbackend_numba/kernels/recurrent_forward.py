@@ -15,6 +15,7 @@ rest lies as it is written, group by group; see `Kept`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from kbackend_numba.codegen.code import Code
@@ -39,10 +40,10 @@ SIZES = (
     "block",  # rows of panels that fit into the first cache
     "slots",  # bits of the number of a step that count: one of two, or all
     # Elements to the first step's input, from one example to the next, from one step to the next.
-    "x", "x_example", "x_step",
+    "x_first", "x_example", "x_step",
     "state_example",
     "out_example", "out_step",
-    "mask", "mask_example", "mask_step",  # as for the input
+    "mask_first", "mask_example", "mask_step",  # as for the input
 )  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def live(
     step: Value, lanes: int,
 ) -> Value:  # fmt: skip
     """Whether the mask of an example is true in a step, in all lanes."""
-    place = size("mask") + example * size("mask_example") + step * size("mask_step")
+    place = size("mask_first") + example * size("mask_example") + step * size("mask_step")
     return code.splat(code.load(array("mask"), place, "bool"), lanes)
 
 
@@ -139,10 +140,12 @@ class _Forward:
             behind = k + size("block")
 
             def write(examples: Some) -> None:
-                panel = group * self._panel_size(range(self.cell.blocks))
-                for blocks in self.cell.passes:
-                    self._sum(examples, blocks, group, panel, step, k, behind)
-                    panel = panel + self._panel_size(blocks)
+                panel = code.var(group * self._panel_size(range(self.cell.blocks)))
+                for passes in self._alike():
+                    with code.loop(0, len(passes)) as number:
+                        place = self.places[passes[0][0]] + number * (len(passes[0]) * self.width)
+                        self._sum(examples, passes[0], place, group, panel.value, step, k, behind)
+                        panel.set(panel.value + self._panel_size(passes[0]))
 
             def finish(*examples: Value) -> None:
                 # The registers that it needs must not be taken from the sums.
@@ -151,6 +154,14 @@ class _Forward:
                     self._finish_all(*inside)
 
             self.rows.each(begin, end, write, finish)
+
+    def _alike(self) -> list[list[tuple[int, ...]]]:
+        """The passes, those together that can go through the same code."""
+
+        def kind(blocks: Sequence[int]) -> tuple[int, ...]:
+            return len(blocks), len(self.cell.inputs(blocks)), len(self.cell.recurrent(blocks))
+
+        return [list(own) for _, own in groupby(self.cell.passes, kind)]
 
     def _slot(self, name: str, step: Value) -> Address:
         """The states before a step."""
@@ -170,11 +181,12 @@ class _Forward:
         return (rows + len(blocks)) * self.width
 
     def _sum(
-        self, examples: Some, blocks: Sequence[int], group: Value, panel: Value, step: Value,
-        k: Value, behind: Value,
+        self, examples: Some, blocks: Sequence[int], own: Value, group: Value, panel: Value,
+        step: Value, k: Value, behind: Value,
     ) -> None:  # fmt: skip
-        """Adds to the sums of some blocks of a group what comes from the numbers from `k` up to
-        `behind` of the state, followed by the inputs. They begin with the biases."""
+        """Adds to the sums of some blocks of a group, which are at `own` in an example's, what
+        comes from the numbers from `k` up to `behind` of the state, followed by the inputs. They
+        begin with the biases."""
         code, size, dtype, span = self.code, self.size, self.form.dtype, self.cell.span
         recurrent, inputs = [
             len(own(blocks)) * self.width for own in (self.cell.recurrent, self.cell.inputs)
@@ -183,7 +195,7 @@ class _Forward:
         tile = Tile(code, len(examples.after), len(blocks) * span, dtype)
         place, sums_rows = examples.times(self.row)
         # Sums lie in the order of the passes.
-        sums = code.offset(self._sums(group), place + self.places[blocks[0]], dtype)
+        sums = code.offset(self._sums(group), place + own, dtype)
         bias = code.offset(
             self.array("panels"), panel + units * recurrent + features * inputs, dtype
         )
@@ -197,7 +209,7 @@ class _Forward:
         )  # fmt: skip
         start = code.maximum(k - units, 0)
         place, x_rows = examples.times(size("x_example"))
-        x = size("x") + step * size("x_step") + start + place
+        x = size("x_first") + step * size("x_step") + start + place
         w = panel + units * recurrent + start * inputs
         part(tile, 0, inputs // self.lanes).accumulate(
             code.offset(self.array("x"), x, dtype), x_rows, 1,

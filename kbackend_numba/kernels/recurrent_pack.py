@@ -8,9 +8,12 @@ from kbackend_numba.kernels.copying import transposed
 from kbackend_numba.kernels.recurrent_cell import CELLS, Cell
 from kbackend_numba.kernels.recurrent_rows import VECTORS
 
+FORWARD_NAMES = ("panels", "w", "r", "b"), ("features", "units")
+BACK_NAMES = ("panels", "w"), ("rows", "units", "groups")
+
 
 def write_forward_panels(code: Code, cell: str, dtype: str) -> None:
-    """Writes `panels, w, r, b`, with the sizes `features, units`. Items are groups of units.
+    """Writes the function of `FORWARD_NAMES`. Items are groups of units.
 
     A group has a panel for each pass of the cell: for each number of the state, then for each
     input, the weights of the blocks side by side, and in the end their biases.
@@ -20,7 +23,7 @@ def write_forward_panels(code: Code, cell: str, dtype: str) -> None:
     lanes = code.target.lanes(4 if dtype == "float32" else 8)
     w, r, b = [code.array(1 + i) for i in range(3)]
     features, units = code.size(0), code.size(1)
-    row = units * len(made.inputs(range(made.blocks)))
+    row = units * len(made.inputs())
 
     zeros = [code.number(0.0, dtype, lanes)] * span
 
@@ -60,12 +63,12 @@ def write_forward_panels(code: Code, cell: str, dtype: str) -> None:
 
 def _group_size(cell: Cell, features: Value, units: Value, lanes: int) -> Value:
     """Elements of a group's panels."""
-    recurrent, inputs = [len(own(range(cell.blocks))) for own in (cell.recurrent, cell.inputs)]
+    recurrent, inputs = [len(own()) for own in (cell.recurrent, cell.inputs)]
     return (units * recurrent + features * inputs + cell.blocks) * (cell.span * lanes)
 
 
 def write_back_panels(code: Code, blocks: tuple[int, ...], span: int, dtype: str) -> None:
-    """Writes `panels, w`, with the sizes `rows, units, groups`. Items are panels.
+    """Writes the function of `BACK_NAMES`. Items are panels.
 
     A panel has what the sums' cotangents are multiplied by for a few rows of the weights, which
     are its columns: group of units by group, block by block, unit by unit.
@@ -78,20 +81,23 @@ def write_back_panels(code: Code, blocks: tuple[int, ...], span: int, dtype: str
         code.loop(code.begin, code.end) as item,
         code.loop(0, groups) as group,
         code.loop(0, VECTORS) as j,
+        code.loop(0, len(blocks)) as k,
     ):
         first = item * width + j * lanes
         panel = (item * groups + group) * (depth * width) + j * lanes
-        for k, block in enumerate(blocks):
-            for s in range(span):
-                unit = (group * span + s) * lanes
-                mask = code.first(units - unit, lanes)
-                square = [
-                    code.load(
-                        w, (first + i) * (units * len(blocks)) + units * block + unit,
-                        dtype, lanes, mask & code.splat(first + i < rows, lanes),
-                    )
-                    for i in range(lanes)
-                ]  # fmt: skip
-                for i, column in enumerate(transposed(code, square)):
-                    place = panel + ((k * span + s) * lanes + i) * width
-                    code.store(column, panels, place)
+        block = code.number(blocks[0])
+        for i, other in enumerate(blocks):
+            block = code.select(k >= i, code.number(other), block)
+        for s in range(span):
+            unit = (group * span + s) * lanes
+            mask = code.first(units - unit, lanes)
+            square = [
+                code.load(
+                    w, (first + i) * (units * len(blocks)) + units * block + unit,
+                    dtype, lanes, mask & code.splat(first + i < rows, lanes),
+                )
+                for i in range(lanes)
+            ]  # fmt: skip
+            for i, column in enumerate(transposed(code, square)):
+                place = panel + ((k * span + s) * lanes + i) * width
+                code.store(column, panels, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kbackend.engine.program import Ints, Prepared, Spec
@@ -15,7 +15,12 @@ from kbackend_numba.kernels.recurrent_rows import VECTORS, cut
 from kbackend_numba.native import Call, native
 
 Specs = tuple[Spec, ...]
+# Of arrays and of sizes.
+Names = tuple[Sequence[str], Sequence[str]]
 
+# Tiles of examples that go through all steps together, and so many that they make good use of
+# panels.
+BLOCK, GRAIN = 6, 3
 # Tiles that are too few to be shared, and bytes of weights that make it worth to share steps.
 _FEW_TILES, _LARGE_WEIGHTS = 2, 1 << 20
 # Operations per nanosecond, and nanoseconds for a number that is packed.
@@ -84,20 +89,43 @@ class Room:
             self.calls.append(made)
 
     def call(
-        self, key: Sequence[Any], write: Callable[[Code], None], arrays: Sequence[int],
-        sizes: Sequence[int], items: int, work: float, grain: int = 1,
-    ) -> None:  # fmt: skip
-        """Appends a call; `work` is operations of all items."""
+        self,
+        key: Sequence[Any],
+        write: Callable[[Code], None],
+        names: Names,
+        values: Mapping[str, int],
+        items: int,
+        work: float,
+        grain: int = 1,
+    ) -> None:
+        """Appends a call.
+
+        Args:
+            key: what the function is.
+            write: writes it.
+            names: of its arrays and its sizes, in their order.
+            values: positions of the arrays, and the sizes. What is missing is 0: nobody looks at
+                it.
+            items: how many there are.
+            work: operations of all items.
+            grain: see `Call`.
+        """
+        arrays, sizes = [tuple([values.get(name, 0) for name in own]) for own in names]
         cost = max(1.0, work / _FLOPS / max(1, items))
         made = function(("recurrent", *key), write)
-        self.calls.append(Call(made, tuple(arrays), tuple(sizes), items, cost, grain))
+        self.calls.append(Call(made, arrays, sizes, items, cost, grain))
 
     def pack(
-        self, key: Sequence[Any], write: Callable[[Code], None], arrays: Sequence[int],
-        sizes: Sequence[int], items: int, numbers: int,
-    ) -> None:  # fmt: skip
-        """Appends a call that packs that many numbers."""
-        self.call(key, write, arrays, sizes, items, numbers * _PACKING * _FLOPS)
+        self,
+        key: Sequence[Any],
+        write: Callable[[Code], None],
+        names: Names,
+        values: Mapping[str, int],
+        items: int,
+        numbers: int,
+    ) -> None:
+        """Appends a call that packs that many numbers; see `call`."""
+        self.call(key, write, names, values, items, numbers * _PACKING * _FLOPS)
 
     def done(self) -> Prepared:
         """The kernel."""
@@ -111,6 +139,24 @@ def row_major(shape: Ints) -> Ints:
         strides.append(step)
         step *= size
     return tuple(reversed(strides))
+
+
+def in_time(name: str, backwards: bool, time: int, example: int, step: int) -> dict[str, int]:
+    """Elements of an array to the first step, from example to example, and from step to step.
+
+    Args:
+        name: the array's.
+        backwards: whether the steps go from the last one to the first.
+        time: how many steps.
+        example: elements from one example to the next.
+        step: elements from one index of the time to the next.
+    """
+    first = (time - 1) * step if backwards else 0
+    return {
+        f"{name}_first": first,
+        f"{name}_example": example,
+        f"{name}_step": -step if backwards else step,
+    }
 
 
 class Sizes:
@@ -132,7 +178,10 @@ class Sizes:
         self.width = cell.span * lanes
         self.groups = -(-self.units // self.width)
         self.tail = self.units % self.width != 0
-        self.tiles, self.main, self.high = cut(host(), self.batch)
+        self.tiles, main, high = cut(host(), self.batch)
+        self.of_examples = {
+            "batch": self.batch, "tiles": self.tiles, "main": main, "high": high
+        }  # fmt: skip
         # Whether each step is shared between the threads, unit by unit: there are few examples, and
         # reading the weights takes longer than it takes the threads to meet.
         weights = (self.features + self.units) * cell.blocks * self.units * self.itemsize
@@ -140,6 +189,6 @@ class Sizes:
         # Rows of weights that are columns of a panel on the way back.
         self.panel = VECTORS * lanes
 
-    def operations(self, blocks: int, rows: int) -> float:
+    def operations(self, blocks: Sequence[int], rows: int) -> float:
         """Of the products with some blocks of weights with that many rows, in a step."""
-        return 2.0 * self.batch * rows * blocks * self.width * self.groups
+        return 2.0 * self.batch * rows * len(blocks) * self.width * self.groups

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.names import Names
 from kbackend_numba.codegen.tile import Tile
-from kbackend_numba.codegen.value import Value
+from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.kernels.recurrent_cell import CELLS
 from kbackend_numba.kernels.recurrent_rows import VECTORS, Rows, Some
 
@@ -30,11 +30,12 @@ SIZES = (
     "block",  # rows that fit into the first cache
     "add",  # 1 to add to what the results hold
 )  # fmt: skip
+STRIP_ARRAYS = ("strips", "x")
 STRIP_SIZES = (
     "count", "main", "high",  # numbers of an example, as rows of tiles
     "batch", "steps", "room",
     # Elements to the first step's numbers, from one example to the next, from one step to the next.
-    "x", "x_example", "x_step",
+    "x_first", "x_example", "x_step",
 )  # fmt: skip
 
 # Examples whose numbers are read one tile after the other, so that memory is read in its order.
@@ -42,9 +43,9 @@ _NEAR = 16
 
 
 def write_strips(code: Code, dtype: str) -> None:
-    """Writes `strips, x`. Items are tiles."""
+    """Writes the function that packs strips. Items are tiles."""
     lanes = code.target.lanes(4 if dtype == "float32" else 8)
-    size = Names(code, (), STRIP_SIZES).size
+    size = Names(code, STRIP_ARRAYS, STRIP_SIZES).size
     rows = Rows(code, size("count"), size("main"), size("high"))
 
     def write(numbers: Some, step: Value, begin: Value) -> None:
@@ -52,7 +53,7 @@ def write_strips(code: Code, dtype: str) -> None:
         height = len(numbers.after)
         strip = numbers.first * size("room") + step * size("batch") * height
         target = code.offset(code.array(0), strip, dtype)
-        source = size("x") + step * size("x_step") + numbers.first
+        source = size("x_first") + step * size("x_step") + numbers.first
         x = code.offset(code.array(1), source, dtype)
         with code.loop(begin, code.minimum(begin + _NEAR, size("batch"))) as example:
             here, there = example * size("x_example"), example * height
@@ -77,18 +78,16 @@ class _Part(NamedTuple):
     """One of the gradients that are products.
 
     Attributes:
-        out: its name.
-        strips: the name of what it is made from.
-        rows: the name of its rows.
+        out: where it is.
+        strips: what it is made from.
         blocks: which block of it each block of sums is.
-        past: how many blocks of sums come before these.
+        past: elements of sums that come before these.
     """
 
-    out: str
-    strips: str
-    rows: str
-    blocks: Sequence[int]
-    past: int
+    out: Address
+    strips: Address
+    blocks: Sequence[Value]
+    past: Value
 
 
 class _Run(NamedTuple):
@@ -116,12 +115,6 @@ class _Gradients:
         self.width = self.cell.span * self.lanes
         # Of one example's sums in a group.
         self.row = self.cell.blocks * self.width
-        every = range(self.cell.blocks)
-        inputs, recurrent = self.cell.inputs(every), self.cell.recurrent(every)
-        self.parts = (
-            _Part("dw", "inputs", "features", inputs, 0),
-            _Part("dr", "states", "units", recurrent, self.cell.blocks - len(recurrent)),
-        )
 
     def write(self) -> None:
         code, size = self.code, self.size
@@ -135,20 +128,49 @@ class _Gradients:
 
     def _add(self, begin: Value, end: Value, run: _Run) -> None:
         """Adds what a run gives to the tiles from `begin` up to `end`."""
-        code, before = self.code, self.code.number(0)
-        for part in self.parts:
-            tiles, main, high = [self.size(f"{part.rows}_{n}") for n in ("tiles", "main", "high")]
+        code, size = self.code, self.size
+        inputs, recurrent = self.cell.inputs(), self.cell.recurrent()
+        # Both gradients go through the same code.
+        with code.loop(0, 2) as number:
+            second = number > 0
+            past = (self.cell.blocks - len(recurrent)) * self.width
+            part = _Part(
+                code.choose(second, self.array("dr"), self.array("dw")),
+                code.choose(second, self.array("states"), self.array("inputs")),
+                [self._one_of(second, i, j) for i, j in zip(inputs, recurrent, strict=True)],
+                self._one_of(second, 0, past),
+            )
+            count, tiles, main, high = [
+                code.select(second, size(f"units{n}"), size(f"features{n}"))
+                for n in ("", "_tiles", "_main", "_high")
+            ]
+            before = code.select(second, size("features_tiles"), code.number(0))
             start, stop = code.maximum(begin - before, 0), code.minimum(end - before, tiles)
-
-            def write(numbers: Some, part: _Part = part) -> None:
-                # One after the other, while the strip is near.
-                for at in range(0, len(part.blocks) * self.cell.span, VECTORS):
-                    self._tile(part, numbers, at, run)
-
-            Rows(code, self.size(part.rows), main, high).each(start, stop, write)
-            before = before + tiles
-        with code.when(end > before):
+            Rows(code, count, main, high).each(
+                start, stop, lambda numbers: self._tiles(part, numbers, run)
+            )
+        with code.when(end > size("features_tiles") + size("units_tiles")):
             self._biases(run)
+
+    def _one_of(self, second: Value, a: int, b: int) -> Value:
+        return self.code.select(second, self.code.number(b), self.code.number(a))
+
+    def _tiles(self, part: _Part, numbers: Some, run: _Run) -> None:
+        """The tiles of some rows, one after the other, while the strip is near."""
+        code, span = self.code, self.cell.span
+        vectors = [(block, s) for block in part.blocks for s in range(span)]
+        full = len(vectors) // VECTORS
+        with code.loop(0, full) as number:
+            own = []
+            for k in range(VECTORS):
+                block, s = vectors[k]
+                for i in range(1, full):
+                    block = code.select(number >= i, vectors[i * VECTORS + k][0], block)
+                own.append((block, s))
+            self._tile(part, numbers, number * (VECTORS * self.lanes), own, run)
+        if len(vectors) % VECTORS:
+            at = code.number(full * VECTORS * self.lanes)
+            self._tile(part, numbers, at, vectors[full * VECTORS :], run)
 
     def _sums(self, run: _Run) -> Value:
         """Elements to a run's sums."""
@@ -159,27 +181,36 @@ class _Gradients:
         left = self.size("units") - group * self.width
         return [self.code.first(left - s * self.lanes, self.lanes) for s in range(self.cell.span)]
 
-    def _tile(self, part: _Part, numbers: Some, at: int, run: _Run) -> None:
-        """Adds what a run gives to some rows of a gradient, in the vectors from `at` on."""
-        code, dtype, span, units = self.code, self.dtype, self.cell.span, self.size("units")
-        vectors = range(at, min(at + VECTORS, len(part.blocks) * span))
+    def _tile(
+        self, part: _Part, numbers: Some, at: Value, vectors: list[tuple[Value, int]], run: _Run
+    ) -> None:
+        """Adds what a run gives to some rows of a gradient.
+
+        Args:
+            part: which gradient.
+            numbers: of the rows.
+            at: elements of sums that come before the vectors.
+            vectors: the block of each, and which vector of it.
+            run: what is added.
+        """
+        code, dtype, units = self.code, self.dtype, self.size("units")
         masks, height = self._masks(run.group), len(numbers.after)
         tile = Tile(code, height, len(vectors), dtype)
         first, rows = numbers.times(units * len(part.blocks))
-        out = code.offset(self.array(part.out), first + run.group * self.width, dtype)
-        places = []
-        for place, totals in zip(rows, tile.sums, strict=True):
-            for k, total in zip(vectors, totals, strict=True):
-                column = units * part.blocks[k // span] + k % span * self.lanes
-                places.append((total, column + place, masks[k % span]))
+        out = code.offset(part.out, first + run.group * self.width, dtype)
+        places = [
+            (total, place + (units * block + s * self.lanes), masks[s])
+            for place, totals in zip(rows, tile.sums, strict=True)
+            for (block, s), total in zip(vectors, totals, strict=True)
+        ]
         with code.when(run.begun):
             for total, place, mask in places:
                 total.set(code.load(out, place, dtype, self.lanes, mask))
         strip = numbers.first * self.size("room") + run.first * height
-        past = part.past * self.width + at * self.lanes
+        sums = self._sums(run) + part.past + at
         tile.accumulate(
-            code.offset(self.array(part.strips), strip, dtype), range(height), height,
-            code.offset(self.array("sums"), self._sums(run) + past, dtype), self.row, run.length,
+            code.offset(part.strips, strip, dtype), range(height), height,
+            code.offset(self.array("sums"), sums, dtype), self.row, run.length,
         )  # fmt: skip
         for total, place, mask in places:
             code.store(total.value, out, place, mask)
@@ -188,7 +219,7 @@ class _Gradients:
         """Adds what a run gives to the biases."""
         code, dtype, lanes, units = self.code, self.dtype, self.lanes, self.size("units")
         db, masks, zero = self.array("db"), self._masks(run.group), code.number(0.0, dtype, lanes)
-        state_row = len(self.parts[0].blocks)
+        state_row = len(self.cell.inputs())
         totals = []
         for k, (i, j) in enumerate(self.cell.layout):
             # The biases that belong to the block.
