@@ -69,7 +69,7 @@ class Pool:
         self._shared[runtime.YIELD] = _core_offer()
         self._address = int(self._shared.ctypes.data)
         self._busy = threading.Lock()
-        self._closed = False
+        self._closed = self._running = False
         self._asleep = [False] * size
         self._wake = [threading.Lock() for _ in range(size)]
         for worker in range(1, size):
@@ -84,7 +84,11 @@ class Pool:
             self._asleep[worker] = True
             if self._closed:
                 return
-            wake.acquire()
+            if self._running:
+                # The tape began while this thread waited for the interpreter, and didn't wake it.
+                self._asleep[worker] = False
+            else:
+                wake.acquire()
             serve(self._address, worker, _SPINS)
 
     def run(self, tape: int, records: int, parallel: bool) -> None:
@@ -98,13 +102,11 @@ class Pool:
         # Only one tape has the threads. Another caller's that comes meanwhile runs on its own.
         if parallel and self.size > 1 and self._busy.acquire(blocking=False):
             try:
-                asleep = self._asleep
-                for worker in range(1, self.size):
-                    if asleep[worker]:
-                        asleep[worker] = False
-                        self._wake[worker].release()
+                self._running = True
+                self._wake_all()
                 self._runtime.run(self._address, tape, records, self.size)
             finally:
+                self._running = False
                 self._busy.release()
         else:
             self._runtime.run(self._address, tape, records, 1)
@@ -112,10 +114,15 @@ class Pool:
     def close(self) -> None:
         """Lets the threads end."""
         self._closed = True
+        self._wake_all()
+
+    def _wake_all(self) -> None:
         for worker in range(1, self.size):
             if self._asleep[worker]:
                 self._asleep[worker] = False
-                self._wake[worker].release()
+                # It may have been woken already, and not have noticed yet.
+                if self._wake[worker].locked():
+                    self._wake[worker].release()
 
 
 _pools: list[Pool] = []

@@ -137,3 +137,22 @@ def test_a_kernel_called_by_itself():
     call = Call(function(("adds one", ROWS, COLUMNS), write), (0, 1), (), ROWS, 1e6)
     native([call, call]).run(x, workers)
     assert (x == 2).all()
+
+
+def test_a_tape_that_runs_needs_no_waking():
+    # A thread that comes back from spinning late finds the tape that began meanwhile.
+    pool = threads.Pool(1)
+    served = []
+
+    def serve(*_):
+        served.append(pool._running)
+        # The second time the tape is over, and the pool closed.
+        pool._running, pool._closed = len(served) < 2, len(served) > 1
+
+    pool._runtime = type("Fake", (), {"serve": staticmethod(serve)})
+    pool._wake[0].acquire()
+    pool._running = True
+    thread = threading.Thread(target=pool._serve, args=(0,), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive() and served == [True, True]
