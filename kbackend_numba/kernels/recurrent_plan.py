@@ -23,8 +23,8 @@ Names = tuple[Sequence[str], Sequence[str]]
 BLOCK, GRAIN = 6, 3
 # Tiles that are too few to be shared, and bytes of weights that make it worth to share steps.
 _FEW_TILES, _LARGE_WEIGHTS = 2, 1 << 20
-# Operations per nanosecond, and nanoseconds for a number that is packed.
-_FLOPS, _PACKING = 130.0, 0.7
+# Operations per nanosecond, and while a weight is read; nanoseconds for a number that is packed.
+_FLOPS, _READING, _PACKING = 130.0, 10.0, 0.7
 
 
 class Room:
@@ -190,5 +190,7 @@ class Sizes:
         self.panel = VECTORS * lanes
 
     def operations(self, blocks: Sequence[int], rows: int) -> float:
-        """Of the products with some blocks of weights with that many rows, in a step."""
-        return 2.0 * self.batch * rows * len(blocks) * self.width * self.groups
+        """Of the products with some blocks of weights with that many rows, in a step; for few
+        examples as many as there could be while the weights are read."""
+        weights = rows * len(blocks) * self.width * self.groups
+        return max(2.0 * self.batch, _READING) * weights
