@@ -61,6 +61,7 @@ class Form(NamedTuple):
         tail: whether the last panel is not full.
         padded: whether it has numbers there all the same.
         resumes: whether sums may begin with what stands in the result.
+        sweeps: whether a tile's neighbours in its row of tiles come next, not those below.
         dtype: of all matrices.
     """
 
@@ -74,6 +75,7 @@ class Form(NamedTuple):
     tail: bool
     padded: bool
     resumes: bool
+    sweeps: bool
     dtype: str
 
 
@@ -95,6 +97,30 @@ def tile_width(rows: int, lanes: int) -> int:
 
 # Bytes of a cache line.
 _LINE = 64
+
+
+class _Block(NamedTuple):
+    """What is added at a time: `count` products to all tiles of some panels.
+
+    Attributes:
+        a: where the first matrix begins.
+        c: number of the result's first element.
+        count: how many products.
+        panel: the first panel.
+        panels: behind the last one.
+        first: the first tile of each.
+        last: behind the last one.
+        begun: whether the tiles have sums already.
+    """
+
+    a: Address
+    c: Value
+    count: Value
+    panel: Value
+    panels: Value
+    first: Value
+    last: Value
+    begun: Value
 
 
 class _Product:
@@ -141,13 +167,45 @@ class _Product:
                 x = self._at("a", a + k * size["a_column"])
                 if self.form.copied:
                     x = self._packed_tiles(x, now, first, last)
-                with code.loop(panel, panels) as p:
-                    w, step = self._panel(b, k, now, p)
-                    self._tiles(x, w, step, c, now, p * self.width, first, last, begun)
-            if self.finish is not None:
+                block = _Block(x, c, now, panel, panels, first, last, begun)
+                if self.form.sweeps:
+                    self._sweep(block, b, k)
+                else:
+                    with code.loop(panel, panels) as p:
+                        w, step = self._panel(b, k, now, p, code.number(0))
+                        for rows, number, row in self.strip.rows(first, last):
+                            self._tile(block, rows, number, row, p * self.width, w, step)
+            if self.finish is not None and not self.form.sweeps:
                 self._finish(c, panel * self.width, panels * self.width, first, last, self.finish)
 
-    def _panel(self, b: Value, k: Value, count: Value, panel: Value) -> tuple[Address, Value]:
+    def _sweep(self, block: _Block, b: Value, k: Value) -> None:
+        """A block whose panels are there at the same time."""
+        code, size = self.code, self.size
+        first, last = block.panel, block.panels
+        if self.form.packing is not None:
+            with code.loop(first, last) as p:
+                self._panel(b, k, block.count, p, p - first)
+        for rows, number, row in self.strip.rows(block.first, block.last):
+            with code.loop(first, last) as p:
+                if self.form.packing is None:
+                    w, step = self._panel(b, k, block.count, p, p - first)
+                else:
+                    w, step = self._room(p - first), code.number(self.width)
+                self._tile(block, rows, number, row, p * self.width, w, step)
+            if self.finish is not None:
+                self._finish_rows(
+                    block.c, first * self.width, last * self.width, row, row + rows, self.finish
+                )
+
+    def _room(self, number: Value) -> Address:
+        """Where a panel of the thread's is packed."""
+        size = self.size
+        panels = size["panels_item"] if self.form.sweeps else self.code.number(1)
+        return self._at("panels", (self.code.worker * panels + number) * size["panel_step"])
+
+    def _panel(
+        self, b: Value, k: Value, count: Value, panel: Value, number: Value
+    ) -> tuple[Address, Value]:
         """Where a panel is, and the elements from one of its rows to the next."""
         code, size, packing = self.code, self.size, self.form.packing
         if packing is None:
@@ -155,7 +213,7 @@ class _Product:
             return self._at("b", place), size["panel_row"]
         column = panel * self.width
         # Packed right before its use, it is still in the first cache.
-        into = self._at("panels", code.worker * size["panel_step"])
+        into = self._room(number)
         source = Source(
             self._at("b", b + k * size["b_row"] + column * size["b_column"]),
             size["b_row"], size["b_column"], count,
@@ -197,9 +255,15 @@ class _Product:
         self, c: Value, start: Value, stop: Value, first: Value, last: Value, finish: Finish
     ) -> None:
         """Does what is to be done to a block's sums, row by row."""
+        first, last = self.strip.row(first), self.strip.row(last)
+        self._finish_rows(c, start, stop, first, last, finish)
+
+    def _finish_rows(
+        self, c: Value, start: Value, stop: Value, first: Value, last: Value, finish: Finish
+    ) -> None:
         code, dtype, array = self.code, self.form.dtype, self.array["c"]
         stop = code.minimum(stop, self.size["n"])
-        with code.loop(self.strip.row(first), self.strip.row(last)) as row:
+        with code.loop(first, last) as row:
             here = c + row * self.size["c_row"]
 
             def vector(at: Value, mask: Value | None, here: Value = here) -> None:
@@ -212,41 +276,39 @@ class _Product:
     def _at(self, name: str, place: Value) -> Address:
         return self.code.offset(self.array[name], place, self.form.dtype)
 
-    def _tiles(
+    def _tile(
         self,
-        a: Address,
+        block: _Block,
+        rows: int,
+        number: Value,
+        row: Value,
+        column: Value,
         w: Address,
         w_step: Value,
-        c: Value,
-        count: Value,
-        column: Value,
-        first: Value,
-        last: Value,
-        begun: Value,
     ) -> None:
-        """Adds `count` products to the tiles of a panel, from `first` up to `last`."""
+        """Adds a block's products to a tile."""
         code, size, form = self.code, self.size, self.form
+        tile, a, count = self.strip.tile(rows), block.a, block.count
         masks = self._masks(column)
         # What is packed has numbers beyond the last column, too.
         reads = masks if form.tail and not form.padded else ()
-        for tile, number, row in self.strip.tiles(first, last):
-            y = self._at("c", c + row * size["c_row"] + column)
-            y_rows = [size["c_row"] * i for i in range(tile.rows)]
-            if form.resumes:
-                with code.when(begun):
-                    tile.load(y, y_rows, masks)
-            if form.copied:
-                x = code.offset(a, (number - first) * size["tile_step"], form.dtype)
-                tile.accumulate(x, range(tile.rows), self.tile_width, w, w_step, count, masks=reads)
-            else:
-                x = code.offset(a, row * size["a_row"], form.dtype)
-                # Steps that are known leave registers to the sums.
-                row_step = 1 if form.along == "columns" else size["a_row"]
-                x_rows = [row_step * i for i in range(tile.rows)]
-                x_step = 1 if form.along == "rows" else size["a_column"]
-                coming = self._coming(x, tile.rows)
-                tile.accumulate(x, x_rows, x_step, w, w_step, count, beside=coming, masks=reads)
-            tile.store(y, y_rows, masks)
+        y = self._at("c", block.c + row * size["c_row"] + column)
+        y_rows = [size["c_row"] * i for i in range(rows)]
+        if form.resumes:
+            with code.when(block.begun):
+                tile.load(y, y_rows, masks)
+        if form.copied:
+            x = code.offset(a, (number - block.first) * size["tile_step"], form.dtype)
+            tile.accumulate(x, range(rows), self.tile_width, w, w_step, count, masks=reads)
+        else:
+            x = code.offset(a, row * size["a_row"], form.dtype)
+            # Steps that are known leave registers to the sums.
+            row_step = 1 if form.along == "columns" else size["a_row"]
+            x_rows = [row_step * i for i in range(rows)]
+            x_step = 1 if form.along == "rows" else size["a_column"]
+            coming = self._coming(x, rows)
+            tile.accumulate(x, x_rows, x_step, w, w_step, count, beside=coming, masks=reads)
+        tile.store(y, y_rows, masks)
 
     def _coming(self, x: Address, rows: int) -> Callable[[Value], None] | None:
         """What asks for what comes next of the first matrix, a line in each step."""

@@ -50,8 +50,8 @@ class Strip:
         row = self.row(tile)
         return row if self._count is None else self._code.minimum(row, self._count - self._rows)
 
-    def tiles(self, first: Value, last: Value) -> Iterator[tuple[Tile, Value, Value]]:
-        """What is inside is written for each height: a tile of zeros, its number and first row.
+    def rows(self, first: Value, last: Value) -> Iterator[tuple[int, Value, Value]]:
+        """What is inside is written for each height: the rows of a tile, its number and first row.
 
         Args:
             first: number of the first tile.
@@ -63,4 +63,13 @@ class Strip:
             heights.insert(0, (self._rows + 1, first, code.minimum(last, self._tall)))
         for rows, start, stop in heights:
             with code.loop(start, stop) as number:
-                yield Tile(code, rows, self.vectors, self.dtype), number, self.start(number)
+                yield rows, number, self.start(number)
+
+    def tile(self, rows: int) -> Tile:
+        """A tile of zeros."""
+        return Tile(self._code, rows, self.vectors, self.dtype)
+
+    def tiles(self, first: Value, last: Value) -> Iterator[tuple[Tile, Value, Value]]:
+        """The same with tiles of zeros in place of how many rows they have."""
+        for rows, number, row in self.rows(first, last):
+            yield self.tile(rows), number, row

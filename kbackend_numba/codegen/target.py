@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -65,3 +66,12 @@ def machine(target: Target) -> Any:
     return llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, features=target.features, opt=3, reloc="static", codemodel="large", jit=True
     )
+
+
+@cache
+def second_cache() -> int:
+    """Bytes of the second cache of a core, or a usual size where the system doesn't say."""
+    name = "SC_LEVEL2_CACHE_SIZE"
+    names = getattr(os, "sysconf_names", {})
+    size = os.sysconf(name) if name in names else 0
+    return size if size > 0 else 1 << 20

@@ -15,7 +15,7 @@ from kbackend_numba.codegen.finish import Finish
 from kbackend_numba.codegen.pack import panel_rows
 from kbackend_numba.codegen.target import host
 from kbackend_numba.kernels.ending import Ending
-from kbackend_numba.kernels.gemm_plan import panel_width, plan
+from kbackend_numba.kernels.gemm_plan import Plan, panel_width, plan
 from kbackend_numba.native import Call
 
 # Floating point operations per nanosecond on one thread, roughly.
@@ -30,6 +30,8 @@ _MASKING = 32
 # Panels from which on the first matrix may be packed. Up to that many it is asked for ahead of
 # time, if it has more bytes than a cache that is near.
 _MANY_PANELS, _NEARBY = 8, 512 << 10
+# Tiles of a panel that are many, and bytes of panels that are few.
+_MANY_TILES, _SMALL = 16, 16 << 10
 # Numbers that an item of inner products reads.
 _INNER_ITEM = 1 << 16
 # Nanoseconds to add a number to others, and to read one.
@@ -143,7 +145,7 @@ def blocks(problem: Problem, scratch: int) -> tuple[tuple[Call, ...], tuple[Spec
         asking=cut.panels <= _MANY_PANELS
         and m * k * problem.matrices * problem.itemsize > _NEARBY,
         packing=packing, tail=n % cut.width != 0, padded=bool(b.panel) or packing is not None,
-        resumes=cut.resumes, dtype=dtype,
+        resumes=cut.resumes, sweeps=_sweeps(problem, cut), dtype=dtype,
     )  # fmt: skip
     rows = panel_rows(cut.k_block, lanes)
     specs, room = [], [0, 0]
@@ -151,7 +153,8 @@ def blocks(problem: Problem, scratch: int) -> tuple[tuple[Call, ...], tuple[Spec
     if packing is not None:
         step, row = cut.width * rows, cut.width
         room[0] = scratch
-        specs.append(Spec((threads.count(), step), dtype))
+        panels = cut.panels_item if form.sweeps else 1
+        specs.append(Spec((threads.count(), panels * step), dtype))
     tile_step = rows * writing.tile_width(cut.rows + form.two_heights, lanes)
     if form.copied:
         room[1] = scratch + len(specs)
@@ -181,6 +184,13 @@ def blocks(problem: Problem, scratch: int) -> tuple[tuple[Call, ...], tuple[Spec
     if cut.groups > 1:
         calls.append(_sum_of_groups(problem, cut.groups, c.array))
     return tuple(calls), tuple(specs)
+
+
+def _sweeps(problem: Problem, cut: Plan) -> bool:
+    """Whether all panels of a block are packed before the first tile, so that results are written
+    row by row: where a panel has many tiles, or all panels are so small that they stay near."""
+    size = cut.panels_item * cut.width * cut.k_block * problem.itemsize
+    return cut.tiles_item >= _MANY_TILES or size <= _SMALL
 
 
 def _far_apart(problem: Problem) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kbackend_numba import threads
-from kbackend_numba.codegen.target import host
+from kbackend_numba.codegen.target import host, second_cache
 
-# Bytes of a panel that should stay in the first cache, and of a block's panels in the second.
-_FIRST_CACHE, _SECOND_CACHE = 32 << 10, 384 << 10
-# As much as this of the second one for a panel is still better than sums in two goes.
-_ONE_GO = 64 << 10
+# Bytes of a panel that should stay in the first cache. A little more is better than sums in two
+# goes.
+_FIRST_CACHE, _ONE_GO = 32 << 10, 48 << 10
+# Share of the second cache for a block's panels, and as much again for its rows.
+_SECOND_CACHE = second_cache() * 3 // 8
 # Most rows of a tile: more would bring nothing. So few leave room for wider tiles.
 _MOST_ROWS, _FEW_ROWS = 14, 4
 # Operations that make an item worth its while, and items for each thread.
