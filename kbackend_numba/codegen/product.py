@@ -180,8 +180,7 @@ class _Product:
 
     def _sweep(self, block: _Block, b: Value, k: Value) -> None:
         """A block whose panels are there at the same time."""
-        code, size = self.code, self.size
-        first, last = block.panel, block.panels
+        code, first, last = self.code, block.panel, block.panels
         if self.form.packing is not None:
             with code.loop(first, last) as p:
                 self._panel(b, k, block.count, p, p - first)

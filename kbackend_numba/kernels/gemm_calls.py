@@ -199,7 +199,7 @@ def _far_apart(problem: Problem) -> bool:
     a, how = problem.a, along(problem.a, problem.m, problem.k)
     if how == "rows":
         return a.row * problem.itemsize % _PAGE == 0
-    return how == "columns" and a.column * problem.itemsize >= _PAGE // 4
+    return how == "columns" and a.column * problem.itemsize >= _PAGE // 8
 
 
 def _in_place(problem: Problem) -> bool:

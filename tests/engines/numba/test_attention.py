@@ -1,5 +1,6 @@
 """Compiled attention and its gradient."""
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
@@ -7,12 +8,16 @@ from kbackend.compiler.lower import lower
 from kbackend.compiler.pipeline import optimize
 from kbackend.core.tensor import tensor
 from kbackend.ops.nn.attention import dot_product_attention_c, dot_product_attention_grad_c
+from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.compile import object_code
+from kbackend_numba.codegen.target import describe
 from kbackend_numba.engine import NumbaEngine
 from kbackend_numba.kernels.attention_reference import attention_gradient
 from kbackend_numba.native import Native
 from kbackend_numpy.engine import NumpyEngine
 from tests.compiler.support import traced
 from tests.engines.numba.harness import check, item_by_item, prepared
+from tests.engines.numba.test_targets import TARGETS
 from tests.engines.numpy_prepared.harness import garbage
 
 # Images, queries, keys, heads, size of queries and keys, size of values, causal, shape of the mask.
@@ -123,3 +128,21 @@ def test_weights_are_kept_or_computed_again(engine):
         assert names == ["dot_product_attention", "dot_product_attention_grad"]
     else:
         assert names.count("softmax") == 1 and names.count("dot") == 6
+
+
+@pytest.mark.parametrize(("triple", "features"), TARGETS)
+def test_other_processors(triple, features, rng):
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = describe(triple, "", features)
+    inputs, g, params = drawn(CASES["causal, masked"], "float32", rng)
+    forward = prepared("dot_product_attention", inputs, [g], params)
+    back = prepared("dot_product_attention_grad", (g, *inputs), inputs[:3], params)
+
+    def module(function):
+        code = Code("kernel", target)
+        function._write(code)
+        return code.finish()
+
+    for call in (*forward.calls, *back.calls):
+        assert object_code(lambda call=call: module(call.function), target)

@@ -1,10 +1,19 @@
 """Matrix products as calls inside compiled kernels."""
 
+import itertools
+
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
+from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.compile import object_code
+from kbackend_numba.codegen.inner import write_inner
+from kbackend_numba.codegen.product import Form, write_product
+from kbackend_numba.codegen.target import describe
 from kbackend_numba.kernels.gemm import Matrix, packed, product
 from kbackend_numba.native import native
+from tests.engines.numba.test_targets import TARGETS
 
 SIZES = (0, 1, 3, 14, 17, 33, 80)
 
@@ -99,3 +108,28 @@ def test_packed_beforehand(y_t):
     check(33, 47, 600, (2, 3), y_t=y_t, pack=True)
     check(5, 10, 60, y_t=y_t, pack=True, add=True)
     check(5, 32, 60, (1, 3), y_t=y_t, pack=True)
+
+
+@pytest.mark.parametrize(("triple", "features"), TARGETS)
+def test_other_processors(triple, features):
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = describe(triple, "", features)
+    rows = (target.registers - 4) // 2
+
+    def compiles(write):
+        def module():
+            code = Code("kernel", target)
+            write(code)
+            return code.finish()
+
+        assert object_code(module, target)
+
+    for along, packing in itertools.product(("rows", "columns", ""), ("rows", "columns", "", None)):
+        form = Form(
+            rows=rows, two_heights=packing == "", vectors=2, along=along, copied=packing == "rows",
+            asking=packing is None, packing=packing, tail=along == "", padded=packing is not None,
+            resumes=packing == "", sweeps=along == "rows", dtype="float32",
+        )  # fmt: skip
+        compiles(lambda code, form=form: write_product(code, form))
+    compiles(lambda code: write_inner(code, 2, "float64"))
