@@ -187,6 +187,6 @@ class Tape:
 
 
 # Nanoseconds of work that other threads can help with, from which on they are woken.
-_WORTH_WAKING = 60_000.0
+_WORTH_WAKING = 30_000.0
 
 Prepare = Callable[..., Prepared | None]

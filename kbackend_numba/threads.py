@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,9 @@ def count() -> int:
     return num_threads()
 
 
-# Turns that a thread spins after the last kernel before it goes to sleep: some 100 microseconds,
-# which is longer than what Python does between two steps of a training.
-_SPINS = 3_000
+# Seconds that a thread spins after the last kernel before it goes to sleep: some times what Python
+# does between two steps of a training.
+_SPINNING = 300e-6
 
 
 class _Runtime:
@@ -39,6 +40,17 @@ class _Runtime:
         i64, pointer = ctypes.c_int64, ctypes.c_void_p
         self.run = ctypes.CFUNCTYPE(None, pointer, pointer, i64, i64)(run)
         self.serve = ctypes.CFUNCTYPE(None, pointer, i64, i64)(serve)
+        self.turns = self._turns_of(_SPINNING)
+
+    def _turns_of(self, seconds: float) -> int:
+        """Turns of `serve` that take some time: processors pause for 10 to 140 cycles a turn."""
+        nothing, turns, least = np.zeros(runtime.FIRST_QUEUE + 2 * runtime.LINE, np.int64), 500, 1.0
+        nothing[runtime.THREADS] = 1
+        for _ in range(3):
+            begin = time.perf_counter()
+            self.serve(int(nothing.ctypes.data), 0, turns)
+            least = min(least, time.perf_counter() - begin)
+        return max(turns, round(turns * seconds / max(least, 1e-9)))
 
 
 def _core_offer() -> int:
@@ -89,7 +101,7 @@ class Pool:
                 self._asleep[worker] = False
             else:
                 wake.acquire()
-            serve(self._address, worker, _SPINS)
+            serve(self._address, worker, self._runtime.turns)
 
     def run(self, tape: int, records: int, parallel: bool) -> None:
         """Runs a tape.

@@ -161,7 +161,7 @@ def test_a_tape_that_runs_needs_no_waking():
         # The second time the tape is over, and the pool closed.
         pool._running, pool._closed = len(served) < 2, len(served) > 1
 
-    pool._runtime = type("Fake", (), {"serve": staticmethod(serve)})
+    pool._runtime = type("Fake", (), {"serve": staticmethod(serve), "turns": 1})
     pool._wake[0].acquire()
     pool._running = True
     thread = threading.Thread(target=pool._serve, args=(0,), daemon=True)
