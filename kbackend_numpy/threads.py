@@ -103,6 +103,11 @@ def leave() -> None:
             blas.set(_outside)
 
 
+# For kernels that make many short calls. Two of them side by side would have to wait for the
+# interpreter's lock at each call, and to be woken, which takes longer than the call itself.
+many_calls = threading.Lock()
+
+
 class _Job:
     """Parts of one kernel, handed out one by one to whichever thread is free."""
 

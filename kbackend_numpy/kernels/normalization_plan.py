@@ -57,7 +57,12 @@ class Cut:
 
     def run(self, part: Callable[[int], None]) -> None:
         """Calls `part(index)` for all parts."""
-        run_parts(short_buffer(lambda index, worker: part(index)), len(self.parts), len(self.parts))
+        run = short_buffer(lambda index, worker: part(index))
+        if len(self.parts) > 1:
+            run_parts(run, len(self.parts), len(self.parts))
+        else:
+            with threads.many_calls:
+                run(0, 0)
 
 
 def joined(rows: int, columns: int) -> int:
