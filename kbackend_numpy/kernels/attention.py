@@ -16,7 +16,7 @@ from kbackend.base.dtypes import numpy_dtype
 from kbackend.engine.interface import Kernel
 from kbackend.engine.program import Prepared, Spec
 from kbackend_numpy import threads
-from kbackend_numpy.kernels.blocks import kernel, row_sums
+from kbackend_numpy.kernels.blocks import BLOCK, kernel, row_sums
 from kbackend_numpy.kernels.normalization_plan import contiguous_inputs, ones
 from kbackend_numpy.kernels.parts import run_parts, workers_for
 from kbackend_numpy.kernels.softmax import HIGH, LOW
@@ -25,8 +25,6 @@ from kbackend_numpy.kernels.vectorised import BASE, POWER
 Array = Any
 Ints = tuple[int, ...]
 
-# Bytes of a block: so large that few calls have to wait for the interpreter's lock.
-_BLOCK = 1 << 20
 # What a masked product becomes, as in the composite's body.
 _FLOOR = {"float32": -2.38e38, "float64": -1.25e308}
 # Nanoseconds on one thread: of an operation of the products, and of a weight besides.
@@ -51,10 +49,10 @@ class _Block(NamedTuple):
 
 
 def _blocks(images: int, heads: int, rows: int, row: int) -> list[_Block]:
-    """Blocks of at most `_BLOCK` bytes, if a row of `row` bytes is not longer."""
+    """Blocks of at most `BLOCK` bytes, if a row of `row` bytes is not longer."""
     steps = []
     for count, one in ((images, heads * rows * row), (heads, rows * row), (rows, row)):
-        steps.append(max(1, min(count, _BLOCK // one)))
+        steps.append(max(1, min(count, BLOCK // one)))
     cuts = [
         [slice(i, min(i + step, count)) for i in range(0, count, step)]
         for count, step in zip((images, heads, rows), steps, strict=True)
