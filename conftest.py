@@ -16,6 +16,10 @@ os.environ["KERAS_BACKEND"] = "jax"
 for _name in ("KBACKEND", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
     os.environ.pop(_name, None)
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: BLAS with a thread for each core in each of them waits for itself.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np  # noqa: E402
 
 from kbackend.base import config, flags, naming  # noqa: E402
