@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 
+from kbackend.base.errors import ConfigError
+
 
 class Target(NamedTuple):
     """What code is made for.
@@ -43,6 +45,41 @@ def describe(triple: str, cpu: str, features: str) -> Target:
     return Target(triple, cpu, features, 16, 16)
 
 
+# The levels of x86-64 by which operating systems and compilers name what many processors share, and
+# the features of theirs that matter here.
+_LEVELS = {
+    "x86-64-v2": ("sse4.2",),
+    "x86-64-v3": ("avx2", "fma"),
+    "x86-64-v4": ("avx512f", "avx512vl", "avx512dq", "avx512bw", "avx2", "fma"),
+}
+_VARIABLE = "KBACKEND_CPU_LEVEL"
+
+
+def at_level(target: Target, level: str) -> Target:
+    """The target with nothing but what a level has, so that its code runs on all of that level.
+
+    Args:
+        target: a processor that has at least this.
+        level: "x86-64-v2", "x86-64-v3" or "x86-64-v4".
+
+    Raises:
+        ConfigError: there is no such level, or the processor doesn't reach it.
+    """
+    if level not in _LEVELS:
+        known = ", ".join(_LEVELS)
+        raise ConfigError(
+            f"[environment variable {_VARIABLE}] must be one of {known}. Received: {level!r}. Mend "
+            "it, or unset it for what this processor has."
+        )
+    lacking = [name for name in _LEVELS[level] if f"+{name}" not in target.features.split(",")]
+    if lacking:
+        raise ConfigError(
+            f"[environment variable {_VARIABLE}] asks for what this processor ({target.cpu}) doesn't "
+            f"have: {', '.join(lacking)}. Received: {level!r}. Choose a lower level, or unset it."
+        )
+    return describe(target.triple, level, ",".join(f"+{name}" for name in _LEVELS[level]))
+
+
 @cache
 def initialize() -> None:
     """Makes LLVM ready to write code for this machine."""
@@ -52,10 +89,12 @@ def initialize() -> None:
 
 @cache
 def host() -> Target:
-    """This machine."""
+    """This machine, or the part of it that `KBACKEND_CPU_LEVEL` names."""
     initialize()
     features = llvm.get_host_cpu_features().flatten()
-    return describe(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+    found = describe(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+    level = os.environ.get(_VARIABLE)
+    return at_level(found, level) if level else found
 
 
 def machine(target: Target) -> Any:

@@ -1,12 +1,18 @@
-"""Kernels of rows, windows and movement compile for other processors, too."""
+"""Kernels compile for other processors, and run with what older ones have."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
+from kbackend.base.errors import ConfigError
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import object_code
-from kbackend_numba.codegen.target import describe
+from kbackend_numba.codegen.target import at_level, describe, host
 from tests.engines.numba import harness
 
 TARGETS = [
@@ -61,3 +67,41 @@ def module(function, target):
     code = Code("kernel", target)
     function._write(code)
     return code.finish()
+
+
+SERVER = describe("x86_64-unknown-linux-gnu", "sapphirerapids", "+avx2,+fma,+sse4.2,+avx512f")
+
+
+def test_a_level_below_the_processor():
+    target = at_level(SERVER, "x86-64-v3")
+    assert (target.cpu, target.features) == ("x86-64-v3", "+avx2,+fma")
+    assert (target.width, target.registers) == (32, 16)
+    assert at_level(SERVER, "x86-64-v2").width == 16
+
+
+def test_levels_that_can_not_be():
+    with pytest.raises(
+        ConfigError, match=r"KBACKEND_CPU_LEVEL\] must be one of .*'haswell'.*unset"
+    ):
+        at_level(SERVER, "haswell")
+    with pytest.raises(
+        ConfigError, match=r"\(sapphirerapids\) doesn't have: avx512vl.*lower level"
+    ):
+        at_level(SERVER, "x86-64-v4")
+
+
+@pytest.mark.skipif(not host().triple.startswith("x86_64"), reason="levels are those of x86-64")
+@pytest.mark.parametrize(
+    ("level", "models"), [("x86-64-v2", "dense"), ("x86-64-v3", "convnet or lstm or attention")]
+)
+def test_trainings_at_a_level(level, models):
+    try:
+        at_level(host(), level)
+    except ConfigError:
+        pytest.skip(f"the processor doesn't reach {level}")
+    tests = Path(__file__).with_name("test_training.py")
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "-k", models],
+        env={**os.environ, "KBACKEND_CPU_LEVEL": level}, cwd=Path(__file__).parents[3],
+        check=True, timeout=600, stdout=subprocess.DEVNULL,
+    )  # fmt: skip

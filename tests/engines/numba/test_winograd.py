@@ -81,7 +81,9 @@ def prepared(case, batch):
 def test_methods(method, most, monkeypatch):
     monkeypatch.setenv(VARIABLE, method)
     for _, inputs, _, wanted, ready in prepared(LARGE, 6):
-        assert any("winograd" in key for key in kernels(ready)) == (method != "direct")
+        if method != "exact":
+            # Whether that one pays depends on the processor.
+            assert any("winograd" in key for key in kernels(ready)) == (method == "fast")
         found = np.full(wanted.shape, np.nan, "float32")
         scratch = [harness.garbage(spec) for spec in ready.scratch]
         ready.run(found, *inputs, *scratch)
