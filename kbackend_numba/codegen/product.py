@@ -181,6 +181,8 @@ class _Product:
     def _sweep(self, block: _Block, b: Value, k: Value) -> None:
         """A block whose panels are there at the same time."""
         code, first, last = self.code, block.panel, block.panels
+        # Sums that are made in several goes are complete after the last one.
+        complete = k + self.size["k_block"] >= self.size["k_group"]
         if self.form.packing is not None:
             with code.loop(first, last) as p:
                 self._panel(b, k, block.count, p, p - first)
@@ -192,9 +194,10 @@ class _Product:
                     w, step = self._room(p - first), code.number(self.width)
                 self._tile(block, rows, number, row, p * self.width, w, step)
             if self.finish is not None:
-                self._finish_rows(
-                    block.c, first * self.width, last * self.width, row, row + rows, self.finish
-                )
+                with code.when(complete):
+                    self._finish_rows(
+                        block.c, first * self.width, last * self.width, row, row + rows, self.finish
+                    )
 
     def _room(self, number: Value) -> Address:
         """Where a panel of the thread's is packed."""

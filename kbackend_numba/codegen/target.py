@@ -75,7 +75,8 @@ def at_level(target: Target, level: str) -> Target:
     if lacking:
         raise ConfigError(
             f"[environment variable {_VARIABLE}] asks for what this processor ({target.cpu}) "
-            f"doesn't have: {', '.join(lacking)}. Received: {level!r}. Choose a lower level, or unset it."
+            f"doesn't have: {', '.join(lacking)}. Received: {level!r}. Choose a lower level, or "
+            "unset it."
         )
     return describe(target.triple, level, ",".join(f"+{name}" for name in _LEVELS[level]))
 
