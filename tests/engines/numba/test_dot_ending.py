@@ -41,6 +41,8 @@ ENDS = {
     "scores": (end_tanh, SCORES, (2, 9, 3, 8), (2, 11, 3, 8), (2, 3, 9, 11)),
     "long sums": (end_relu, SUMMED, (4096, 20), (4096, 33), (33,)),
     "long sums, residual": (end_tanh, SUMMED, (4096, 20), (4096, 33), (20, 33)),
+    "sums in several goes": (end_relu, PLAIN, (1000, 600), (600, 330), (330,)),
+    "sums in several goes, residual": (end_tanh, PLAIN, (600, 600), (600, 320), (600, 320)),
     "no sums": (end_tanh, PLAIN, (3, 0), (0, 5), (5,)),
     "nothing": (end_tanh, PLAIN, (0, 3), (3, 5), (5,)),
 }
