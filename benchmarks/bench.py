@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import peers as peer_package
-from .models import all_models
+from .models import all_models, every_model
 from .models.base import Model
 from .options import Options, interpreter_exists
 from .peers.base import Peer
@@ -83,20 +83,26 @@ class Bench:
         self.peers[peer.name] = peer
         self._processes[peer.name] = process
 
-    def chosen_models(self) -> list[Model]:
+    def chosen_models(self, models: dict[str, Model] | None = None) -> list[Model]:
         """The models of this run.
+
+        Args:
+            models: those that a group has; if None, it can take all that are asked for, and those
+                of the macro group if none are.
 
         Raises:
             ValueError: a name is not one of a model.
         """
-        known = all_models()
+        known = every_model()
         unknown = [name for name in self.options.models if name not in known]
         if unknown:
             raise ValueError(
                 f"[benchmarks] No such model. Received: {', '.join(unknown)}. Known models: "
                 f"{', '.join(known)}."
             )
-        return [model for name, model in known.items() if name in (self.options.models or known)]
+        asked = self.options.models
+        own = models or (known if asked else all_models())
+        return [model for name, model in own.items() if name in (asked or own)]
 
     def close(self) -> None:
         """Notes the threads of each peer and ends all processes."""

@@ -19,7 +19,7 @@ class Options:
 
     Attributes:
         groups: the groups to run, all if empty.
-        models: the models of the macro and memory groups, all if empty.
+        models: the models of the macro, cliffs, memory and limits groups, all of each if empty.
         peers: words that select peers, all if empty.
         repeats: repetitions of each measurement.
         threads: cores and threads that each peer may use; None leaves it to the peers.
@@ -68,7 +68,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, groups: list[str]) -> Non
     add = parser.add_argument
     add("--quick", action="store_true", help="short epochs, few sizes: under two minutes")
     add("--only", type=_words, default=[], metavar="GROUPS", help=f"of {', '.join(groups)}")
-    add("--models", type=_words, default=[], help="of the macro and memory groups")
+    add("--models", type=_words, default=[], help="of the macro, cliffs, memory and limits groups")
     add("--peers", type=_words, default=[], help="as in kbackend,keras-jax,torch")
     add("--repeats", type=_positive, help="repetitions (7, or 2 with --quick)")
     add("--threads", type=_positive, help="cores and threads that each peer may use")

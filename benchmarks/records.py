@@ -16,8 +16,8 @@ class Record:
     """One thing measured on one peer.
 
     Attributes:
-        group: `macro`, `layers`, `convolutions`, `products`, `micro`, `startup`, `memory` or
-            `limits`.
+        group: `macro`, `cliffs`, `layers`, `convolutions`, `products`, `micro`, `startup`,
+            `memory` or `limits`.
         case: model, layer, primitive with its size, …
         phase: `fit`, `predict`, `forward`, …
         peer: name of the peer.

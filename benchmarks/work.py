@@ -30,9 +30,10 @@ def _flops(layer: Any, inside: Any, outside: Any) -> int:
     """Floating-point operations of one sample, forward."""
     kernels = sum(math.prod(w.shape) for w in layer.weights if "kernel" in w.name)
     kind = type(layer).__name__
-    if kind in ("LSTM", "GRU"):
+    if kind in ("LSTM", "GRU", "Bidirectional"):
         return 2 * kernels * int(inside[1])
-    flops = 2 * kernels * _positions(outside)
+    # A transposed convolution has its filters at each position that it reads.
+    flops = 2 * kernels * _positions(inside if kind.endswith("Transpose") else outside)
     if kind == "MultiHeadAttention":
         # Scores and the weighted sum: each a product of (tokens, width) with (width, tokens).
         width = layer.get_config()["num_heads"] * layer.get_config()["key_dim"]
@@ -53,6 +54,8 @@ def work_of(net: Any, batch: int) -> dict[str, dict[str, int]]:
     flops = traffic = 0
     for layer in net.layers:
         inputs = layer.input if isinstance(layer.input, list | tuple) else [layer.input]
+        # Keras counts a mask among the inputs.
+        inputs = [each for each in inputs if each.dtype != "bool"]
         outside = layer.output.shape
         if type(layer).__name__ == "InputLayer":
             continue

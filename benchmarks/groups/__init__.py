@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..bench import Bench
-from . import convolutions, layers, limits, macro, memory, micro, products, startup
+from . import cliffs, convolutions, layers, limits, macro, memory, micro, products, startup
 
 GROUPS: dict[str, Callable[[Bench], None]] = {
     "macro": macro.run,
+    "cliffs": cliffs.run,
     "layers": layers.run,
     "convolutions": convolutions.run,
     "products": products.run,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..models import all_models
+from ..models import every_model
 from ..peers.base import Peer
 
 _STEPS = 10
@@ -57,7 +57,7 @@ def step(peer: Peer, model: str, repeats: int) -> dict[str, Any] | None:
     """The train step of a model: seconds a step in `fit`, and what it is made of."""
     from kbackend.ir.cost import graph_cost
 
-    chosen = all_models()[model]
+    chosen = every_model()[model]
     session: Any = peer.session(chosen, dropout=True)
     x, y = chosen.data(_STEPS, 0)
     session.fit(x, y)

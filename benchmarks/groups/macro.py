@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..bench import Bench
+from ..models import all_models
 from ..models.base import Model
 
 GROUP = "macro"
@@ -58,7 +59,8 @@ def steps_of(model: Model, quick: bool) -> int:
     return max(_QUICK_STEPS, model.steps // _QUICK_SHARE) if quick else model.steps
 
 
-def _measure(bench: Bench, model: Model) -> None:
+def measure(bench: Bench, group: str, model: Model) -> None:
+    """`fit` and `predict` of a model on all peers, after a comparison of the losses."""
     case = model.name
     peers = [
         name
@@ -67,12 +69,12 @@ def _measure(bench: Bench, model: Model) -> None:
     ]
     checked = _QUICK_CHECKED_STEPS if bench.options.quick else CHECKED_STEPS
     losses = bench.call_each(
-        GROUP, case, peers, "groups.macro_calls:losses", model=case, steps=checked
+        group, case, peers, "groups.macro_calls:losses", model=case, steps=checked
     )
     bench.results.checks += compare_losses(case, losses)
     steps = steps_of(model, bench.options.quick)
     loaded = bench.call_each(
-        GROUP, case, list(losses), "groups.macro_calls:load", model=case, steps=steps
+        group, case, list(losses), "groups.macro_calls:load", model=case, steps=steps
     )
     work = next((facts["work"] for facts in loaded.values() if facts["work"]), None) or {}
     for phase in ("fit", "predict"):
@@ -86,13 +88,13 @@ def _measure(bench: Bench, model: Model) -> None:
             for peer, facts in loaded.items()
         }
         bench.interleave(
-            GROUP, case, phase, list(loaded), f"groups.macro_calls:{phase}", extra=extra
+            group, case, phase, list(loaded), f"groups.macro_calls:{phase}", extra=extra
         )
-    bench.call_each(GROUP, case, list(loaded), "groups.macro_calls:drop")
+    bench.call_each(group, case, list(loaded), "groups.macro_calls:drop")
 
 
 def run(bench: Bench) -> None:
     """All chosen models on all peers."""
-    for model in bench.chosen_models():
+    for model in bench.chosen_models(all_models()):
         bench.say(f"macro: {model.name}")
-        _measure(bench, model)
+        measure(bench, GROUP, model)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models import all_models
+from ..models import every_model
 from ..peers.base import Peer
 from ..work import work_of
 
@@ -20,7 +20,7 @@ _held: dict[str, Any] = {}
 
 def losses(peer: Peer, model: str, steps: int) -> list[float]:
     """The losses of the first steps, one batch after the other, without dropout, in order."""
-    chosen = all_models()[model]
+    chosen = every_model()[model]
     session = peer.session(chosen, dropout=False)
     session.set_initial_weights(SEED)
     x, y = chosen.data(steps, SEED)
@@ -38,7 +38,7 @@ def load(peer: Peer, model: str, steps: int) -> dict[str, Any]:
     Returns:
         `parameters`, and the `work` of a step if the peer has the Keras API.
     """
-    chosen = all_models()[model]
+    chosen = every_model()[model]
     session = _held.get("session") or peer.session(chosen, dropout=True)
     session.set_initial_weights(SEED)
     x, y = chosen.data(steps, SEED)

@@ -7,7 +7,7 @@ import pathlib
 import sys
 from typing import Any
 
-from ..models import all_models
+from ..models import every_model
 from ..peers.base import Peer
 
 _STATUS = pathlib.Path("/proc/self/status")
@@ -50,7 +50,7 @@ def fit(peer: Peer, model: str, epochs: int) -> dict[str, Any]:
     peer.start()
     imported = _status("VmRSS:") if _STATUS.exists() else 0
     _forget_peak()
-    chosen = all_models()[model]
+    chosen = every_model()[model]
     session = peer.session(chosen, dropout=True)
     x, y = chosen.data(2, 0)
     for _ in range(epochs):

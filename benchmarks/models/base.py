@@ -1,4 +1,4 @@
-"""What a model of the macro group says of itself."""
+"""What a model says of itself."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ class Model:
         input_shape: shape of one sample, channels last.
         batch: samples in a step.
         steps: steps in one timed epoch.
-        build: `(keras, dropout) -> model`; the last layer is a softmax over `classes`. With
-            `dropout=False` all dropout rates are 0, so that losses can be compared.
+        build: `(keras, dropout) -> model`; the last layer is a softmax over `classes`, unless
+            `loss` is "mse". With `dropout=False` all dropout rates are 0, so that losses can be
+            compared.
         has_dropout: whether `build` makes any difference between the two.
         build_torch: `(torch, dropout) -> (module, slots)`: a module that gives logits, and where
             the weights of the Keras model go, in the order of its `weights` (see `torch_twin`).
         classes: number of classes.
+        label_shape: shape of one sample's labels, if it has more than one.
+        vocabulary: number of words, if samples are texts: integers, and zeros behind the end.
+        loss: the loss by its name in Keras; with "mse" samples are their own targets.
     """
 
     name: str
@@ -38,6 +42,9 @@ class Model:
     has_dropout: bool = False
     build_torch: Callable[[Any, bool], Any] | None = None
     classes: int = 10
+    label_shape: tuple[int, ...] = ()
+    vocabulary: int = 0
+    loss: str = "sparse_categorical_crossentropy"
 
     def data(self, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Samples and labels for a number of steps, the same for every peer.
@@ -47,12 +54,20 @@ class Model:
             seed: seed of the values.
 
         Returns:
-            float32 samples `(steps * batch, *input_shape)` and int32 labels.
+            Samples `(steps * batch, *input_shape)`, float32 or int32, and int32 labels or the
+            samples again.
         """
         rng = np.random.default_rng(seed)
         samples = steps * self.batch
-        x = rng.standard_normal((samples, *self.input_shape), dtype="float32")
-        return x, rng.integers(0, self.classes, samples).astype("int32")
+        if self.vocabulary:
+            x = rng.integers(1, self.vocabulary, (samples, *self.input_shape)).astype("int32")
+            lengths = rng.integers(1, self.input_shape[-1] + 1, (samples, 1))
+            x[np.arange(self.input_shape[-1]) >= lengths] = 0
+        else:
+            x = rng.standard_normal((samples, *self.input_shape), dtype="float32")
+        if self.loss == "mse":
+            return x, x
+        return x, rng.integers(0, self.classes, (samples, *self.label_shape)).astype("int32")
 
 
 def initial_weights(specs: list[tuple[str, tuple[int, ...]]], seed: int) -> list[np.ndarray]:

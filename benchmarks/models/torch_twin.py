@@ -41,13 +41,30 @@ def dense(layer: Any) -> list[Slot]:
 
 
 def conv(layer: Any) -> list[Slot]:
-    """`Conv2d` for `Conv2D`, with or without a bias."""
-    out, inside, height, width = layer.weight.shape
+    """`Conv2d` for `Conv2D`, `Conv1d` for `Conv1D`, with or without a bias."""
+    out, inside, *window = layer.weight.shape
+    kernel = _into(layer.weight, lambda w: np.moveaxis(w, (-1, -2), (0, 1)))
+    return [Slot("kernel", (*window, inside, out), kernel), *_bias(layer)]
+
+
+def _bias(layer: Any) -> list[Slot]:
+    if layer.bias is None:
+        return []
+    return [Slot("bias", tuple(layer.bias.shape), _into(layer.bias))]
+
+
+def conv_transpose(layer: Any) -> list[Slot]:
+    """`ConvTranspose2d` for `Conv2DTranspose`."""
+    inside, out, height, width = layer.weight.shape
     kernel = _into(layer.weight, lambda w: w.transpose(3, 2, 0, 1))
-    slots = [Slot("kernel", (height, width, inside, out), kernel)]
-    if layer.bias is not None:
-        slots.append(Slot("bias", (out,), _into(layer.bias)))
-    return slots
+    return [Slot("kernel", (height, width, out, inside), kernel), *_bias(layer)]
+
+
+def depthwise(layer: Any) -> list[Slot]:
+    """`Conv2d` with a group for each channel for `DepthwiseConv2D`."""
+    channels, _, height, width = layer.weight.shape
+    kernel = _into(layer.weight, lambda w: w.transpose(2, 3, 0, 1))
+    return [Slot("kernel", (height, width, channels, 1), kernel), *_bias(layer)]
 
 
 def batch_norm(layer: Any) -> list[Slot]:
@@ -79,6 +96,31 @@ def lstm(layer: Any) -> list[Slot]:
         Slot("kernel", (inside, gates), _into(layer.weight_ih_l0, np.transpose)),
         Slot("recurrent_kernel", (gates // 4, gates), _into(layer.weight_hh_l0, np.transpose)),
         Slot("bias", (gates,), _into(layer.bias_ih_l0)),
+    ]
+
+
+def gru(layer: Any) -> list[Slot]:
+    """`GRU` for `GRU`: PyTorch has the reset gate first, Keras the update gate."""
+    gates, inside = layer.weight_ih_l0.shape
+    units = gates // 3
+
+    def turned(parameter: Any) -> Assign:
+        def layout(value: np.ndarray) -> np.ndarray:
+            update, reset, candidate = np.split(value.T, 3)
+            return np.concatenate([reset, update, candidate])
+
+        return _into(parameter, layout)
+
+    inner, outer = turned(layer.bias_ih_l0), turned(layer.bias_hh_l0)
+
+    def biases(value: np.ndarray) -> None:
+        inner(value[0])
+        outer(value[1])
+
+    return [
+        Slot("kernel", (inside, gates), turned(layer.weight_ih_l0)),
+        Slot("recurrent_kernel", (units, gates), turned(layer.weight_hh_l0)),
+        Slot("bias", (2, gates), biases),
     ]
 
 

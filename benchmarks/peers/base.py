@@ -26,7 +26,7 @@ class Session(Protocol):
         """Trains for one epoch and returns its mean loss."""
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Probabilities of all samples, in batches."""
+        """What the model gives for all samples, in batches."""
 
 
 class Peer(ABC):

@@ -16,7 +16,8 @@ class KerasSession:
     def __init__(self, keras: Any, model: Model, dropout: bool) -> None:
         self.batch = model.batch
         self.net = model.build(keras, dropout)
-        self.net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        metrics = [] if model.loss == "mse" else ["accuracy"]
+        self.net.compile("adam", model.loss, metrics=metrics)
         self.parameters = int(self.net.count_params())
 
     def set_initial_weights(self, seed: int) -> None:
@@ -32,7 +33,7 @@ class KerasSession:
         return float(history["loss"][0])
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Probabilities of all samples."""
+        """What the model gives for all samples."""
         return np.asarray(self.net.predict(x, batch_size=self.batch, verbose=0))
 
 

@@ -20,11 +20,13 @@ class TorchSession:
         self.batch = model.batch
         self.net, self.slots = model.build_torch(torch, dropout)
         self.images = len(model.input_shape) == 3
+        self.classifies = model.loss != "mse"
         if self.images:
             self.net.to(memory_format=torch.channels_last)
         learned = [p for p in self.net.parameters() if p.requires_grad]
-        # The settings of Keras, so that losses can be compared.
-        self.adam = torch.optim.Adam(learned, lr=1e-3, eps=1e-7, fused=True)
+        # The settings of Keras, so that losses can be compared; for `eps` see `_as_in_keras`.
+        self.adam = torch.optim.Adam(learned, lr=1e-3, fused=True)
+        self.updates = 0
         self.parameters = sum(int(np.prod(slot.shape)) for slot in self.slots)
 
     def set_initial_weights(self, seed: int) -> None:
@@ -37,29 +39,40 @@ class TorchSession:
         samples = self.torch.from_numpy(x)
         return samples.permute(0, 3, 1, 2) if self.images else samples
 
+    def _as_in_keras(self) -> None:
+        """PyTorch corrects the average of squares before it adds `eps`, Keras behind it."""
+        self.updates += 1
+        self.adam.param_groups[0]["eps"] = 1e-7 / (1 - 0.999**self.updates) ** 0.5
+
     def fit(self, x: np.ndarray, y: np.ndarray, shuffle: bool = True) -> float:
         """One epoch; the order of the samples does not matter to the time of a plain loop."""
-        samples, labels = self._samples(x), self.torch.from_numpy(y).long()
+        samples = self._samples(x)
+        targets = self.torch.from_numpy(y).long() if self.classifies else samples
+        functional = self.torch.nn.functional
+        loss_of = functional.cross_entropy if self.classifies else functional.mse_loss
         self.net.train()
         total = 0.0
         for begin in range(0, len(x), self.batch):
             part = slice(begin, begin + self.batch)
             self.adam.zero_grad()
-            loss = self.torch.nn.functional.cross_entropy(self.net(samples[part]), labels[part])
+            loss = loss_of(self.net(samples[part]), targets[part])
             loss.backward()
+            self._as_in_keras()
             self.adam.step()
             total += loss.item()
         return total / (len(x) // self.batch)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Probabilities of all samples."""
+        """What the model gives for all samples; the classes of images are the second axis."""
         samples = self._samples(x)
         self.net.eval()
         with self.torch.inference_mode():
             parts = [
-                self.torch.softmax(self.net(samples[begin : begin + self.batch]), -1)
+                self.net(samples[begin : begin + self.batch])
                 for begin in range(0, len(x), self.batch)
             ]
+            if self.classifies:
+                parts = [self.torch.softmax(part, 1) for part in parts]
             return self.torch.cat(parts).numpy()
 
 

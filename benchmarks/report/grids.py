@@ -81,6 +81,15 @@ def _macro(results: Results) -> list[Grid]:
     ]
 
 
+def _cliffs(results: Results) -> list[Grid]:
+    return [
+        Grid(
+            f"cliffs, {phase}, per step", _TIMES, *_side_by_side(results, "cliffs", phase, "model")
+        )
+        for phase in ("fit", "predict")
+    ]
+
+
 def _layers(results: Results) -> list[Grid]:
     note = f"{_TIMES} A step is forward, backward and plain SGD."
     return [Grid("layers", note, *_side_by_side(results, "layers", None, "layer"))]
@@ -225,6 +234,7 @@ def _limits(results: Results) -> list[Grid]:
 
 _BUILDERS = {
     "macro": _macro,
+    "cliffs": _cliffs,
     "layers": _layers,
     "convolutions": _convolutions,
     "products": _products,

@@ -36,6 +36,8 @@ def run() -> Results:
         Record("macro", "mlp", "fit", "kbackend-numpy", "s", (2e-3, 2.2e-3, 2.1e-3), work),
         Record("macro", "mlp", "fit", "keras-jax", "s", (1e-3, 1.1e-3, 1e-3), work),
         Record("macro", "mlp", "predict", "kbackend-numpy", "s", (5e-4,), work),
+        Record("cliffs", "gru", "fit", "kbackend-numpy", "s", (3e-3,), work),
+        Record("cliffs", "gru", "fit", "keras-jax", "s", (1e-3,), work),
         Record("layers", "Dense", "step", "keras-jax", "s", (1e-4,)),
         Record("micro", "add", "dispatch", "kbackend-numpy", "s", (2e-6,)),
         Record("micro", "add", "dispatch", "kbackend-numpy:numpy", "s", (5e-7,)),

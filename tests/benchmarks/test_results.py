@@ -107,7 +107,14 @@ def test_every_group_has_its_table_in_every_form() -> None:
     shown = screen.export_text()
     text = markdown.section(results, "python -m benchmarks")
     html = page.page(results, {"bars": "data:,"})
-    for title in ("fit, per step", "layers", "calls, kbackend-numpy", "start-up", "memory"):
+    for title in (
+        "fit, per step",
+        "cliffs, fit, per step",
+        "layers",
+        "calls, kbackend-numpy",
+        "start-up",
+        "memory",
+    ):
         assert title in shown
         assert f"### {title[0].upper()}{title[1:]}" in text
         assert f"<h2>{title}</h2>" in html

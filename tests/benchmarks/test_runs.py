@@ -158,18 +158,18 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Plots have a test of their own.
     monkeypatch.setattr(cli.plots, "save", lambda results, folder: {})
     out = tmp_path / "out"
-    arguments = ["--quick", "--repeats", "1", "--peers", "kbackend-numpy", "--models", "small"]
-    groups = ["macro", "layers", "convolutions", "products", "startup", "memory"]
+    arguments = ["--quick", "--repeats", "1", "--peers", "kbackend-numpy", "--models", "small,deep"]
+    groups = ["macro", "cliffs", "layers", "convolutions", "products", "startup", "memory"]
     assert cli.main([*arguments, "--only", ",".join(groups), "--out", str(out)]) == 0
     results = records.load(out / "results.json")
     assert results.failures == []
     assert {record.group for record in results.records} == set(groups)
-    assert {(r.case, r.phase) for r in results.select("macro")} == {
-        ("small", "fit"),
-        ("small", "predict"),
-    }
+    for group, model in (("macro", "small"), ("cliffs", "deep")):
+        found = {(r.case, r.phase) for r in results.select(group)}
+        assert found == {(model, "fit"), (model, "predict")}
+    assert {record.case for record in results.select("memory")} == {"small", "deep"}
     assert all(value > 0 for record in results.records for value in record.samples)
-    assert [check["agrees"] for check in results.checks] == [True]
+    assert [check["agrees"] for check in results.checks] == [True, True]
     assert results.peers[0]["threads"]
     assert "small" in (out / "index.html").read_text("utf-8")
 
