@@ -11,41 +11,40 @@ from ..base import Model
 DEPTH, NARROW, WIDE = 50, 32, 4096
 
 
-def _build(keras: Any, inside: int, widths: tuple[int, ...], activation: str) -> Any:
-    layers = keras.layers
-    hidden = [layers.Dense(width, activation=activation) for width in widths]
-    head = layers.Dense(10, activation="softmax")
-    return keras.Sequential([layers.Input((inside,)), *hidden, head])
-
-
-def _build_torch(torch: Any, inside: int, widths: tuple[int, ...], activation: str) -> Any:
-    nn = torch.nn
+def _build_torch(torch: Any, widths: tuple[int, ...], activation: Any) -> Any:
     parts: list[Any] = []
-    for before, width in zip((inside, *widths), (*widths, 10), strict=True):
-        parts += [nn.Linear(before, width), {"tanh": nn.Tanh, "relu": nn.ReLU}[activation]()]
-    net = nn.Sequential(*parts[:-1])
+    for before, width in zip(widths[:-1], widths[1:], strict=True):
+        parts += [torch.nn.Linear(before, width), activation]
+    net = torch.nn.Sequential(*parts[:-1])
     return net, [slot for layer in net[::2] for slot in torch_twin.dense(layer)]
 
 
 def build_deep(keras: Any, dropout: bool) -> Any:
     """50 hidden layers of 32."""
+    layers = keras.layers
     # After so many layers of relu nothing would be left of the input.
-    return _build(keras, NARROW, (NARROW,) * DEPTH, "tanh")
+    hidden = [layers.Dense(NARROW, activation="tanh") for _ in range(DEPTH)]
+    head = layers.Dense(10, activation="softmax")
+    return keras.Sequential([layers.Input((NARROW,)), *hidden, head])
 
 
 def build_deep_torch(torch: Any, dropout: bool) -> Any:
     """The twin in PyTorch."""
-    return _build_torch(torch, NARROW, (NARROW,) * DEPTH, "tanh")
+    return _build_torch(torch, (NARROW,) * (DEPTH + 1) + (10,), torch.nn.Tanh())
 
 
 def build_wide(keras: Any, dropout: bool) -> Any:
-    """256-4096-4096-10."""
-    return _build(keras, 256, (WIDE, WIDE), "relu")
+    """256-4096-4096-256."""
+    layers = keras.layers
+    # Steps this large make a classifier so sure of itself that Keras limits its loss, as PyTorch
+    # doesn't; a mean square has no limits.
+    hidden = [layers.Dense(WIDE, activation="relu") for _ in range(2)]
+    return keras.Sequential([layers.Input((256,)), *hidden, layers.Dense(256)])
 
 
 def build_wide_torch(torch: Any, dropout: bool) -> Any:
     """The twin in PyTorch."""
-    return _build_torch(torch, 256, (WIDE, WIDE), "relu")
+    return _build_torch(torch, (256, WIDE, WIDE, 256), torch.nn.ReLU())
 
 
 def _batch(model: Model, batch: int, rank: int, steps: int) -> Model:
@@ -68,13 +67,14 @@ MODELS = (
     ),
     Model(
         name="wide",
-        title="256-4096-4096-10",
+        title="256-4096-4096-256",
         rank=10,
         input_shape=(256,),
         batch=128,
         steps=4,
         build=build_wide,
         build_torch=build_wide_torch,
+        loss="mse",
     ),
     _batch(mlp.MODEL, 1, 11, 100),
     _batch(mlp.MODEL, 4096, 12, 4),
