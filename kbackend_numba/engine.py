@@ -8,7 +8,7 @@ from typing import Any
 from kbackend.engine.interface import Probe
 from kbackend.engine.program import REDUCTIONS, Cut, Prepared, Program, Runner, Spec
 from kbackend_numba.codegen.elementwise import OPERATIONS
-from kbackend_numba.codegen.value import DTYPES
+from kbackend_numba.codegen.value import DTYPES, HALVES
 from kbackend_numba.eager import with_eager
 from kbackend_numba.kernels import optimizer_rows
 from kbackend_numba.replay import NativeReplay
@@ -39,7 +39,7 @@ class NumbaEngine(NumpyEngine):
 
     def fuses_reduction(self, name: str, x: Spec, axes: tuple[int, ...]) -> bool:
         """See `Engine.fuses_reduction`: of what compiled code has dtypes for, and of something."""
-        return x.size > 0 and x.dtype in DTYPES
+        return x.size > 0 and x.dtype in DTYPES | HALVES
 
     def prepare(
         self,

@@ -14,6 +14,7 @@ from kbackend_numba.kernels import (
     conv,
     crossentropy,
     dot,
+    halves,
     indexing,
     movement,
     normalization,
@@ -77,4 +78,6 @@ def prepare(
 ) -> Prepared | None:
     """The compiled kernel of a step; see `Engine.prepare`."""
     make = PREPARE.get(name)
-    return None if make is None else make(inputs, outputs, **params)
+    if make is None:
+        return None
+    return make(inputs, outputs, **params) or halves.prepare(name, make, inputs, outputs, params)

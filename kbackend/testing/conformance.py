@@ -9,7 +9,7 @@ Each case is a plain function, so that any test runner can take them:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import numpy as np
 from kbackend.autodiff import GradientTape
 from kbackend.base import tree
 from kbackend.base.dtypes import INEXACT_SET, name_of
+from kbackend.compiler.compiled import jit
 from kbackend.core.bind import bind
 from kbackend.core.primitive import PRIMITIVES
 from kbackend.core.tensor import Tensor, tensor
@@ -53,7 +54,8 @@ def conformance_cases(engine: str) -> list[Case]:
 
     Returns:
         One case for the completeness of its table, and for each primitive cases for values and
-        dtypes, special values, memory layout, purity, and gradients to the order of its spec.
+        dtypes (eager and compiled), special values, memory layout, purity, and gradients to the
+        order of its spec.
     """
     cases = [Case("table-complete", lambda: _check_complete(engine))]
     for spec in SPECS.values():
@@ -94,6 +96,7 @@ def _check_complete(engine: str) -> None:
 def _cases_of(spec: OpSpec, engine: str) -> Iterator[Case]:
     for dtype in spec.dtypes:
         yield _case(spec, engine, f"{dtype}-value", partial(_check_values, spec, dtype))
+        yield _case(spec, engine, f"{dtype}-compiled", partial(_check_compiled, spec, dtype))
     if spec.special:
         yield _case(spec, engine, "special", lambda: _check_special(spec))
     yield _case(spec, engine, "layout", lambda: _check_layout(spec))
@@ -110,9 +113,16 @@ def _case(spec: OpSpec, engine: str, what: str, check: Callable[[], None]) -> Ca
     return Case(f"{spec.primitive}-{what}", run)
 
 
+def _tensors(sample: Sample) -> list[Tensor]:
+    return [tensor(np.asarray(arg)) for arg in sample.args]
+
+
+def _bound(spec: OpSpec, params: Mapping[str, Any], *args: Any) -> Any:
+    return bind(PRIMITIVES[spec.primitive], *args, **params)
+
+
 def _apply(spec: OpSpec, sample: Sample) -> Any:
-    args = [tensor(np.asarray(arg)) for arg in sample.args]
-    return bind(PRIMITIVES[spec.primitive], *args, **sample.params)
+    return _bound(spec, sample.params, *_tensors(sample))
 
 
 def _hosts(results: Any) -> list[np.ndarray[Any, Any]]:
@@ -164,6 +174,14 @@ def _check_values(spec: OpSpec, dtype: str) -> None:
         expected = spec.reference(*sample.args, **sample.params)
         flat = expected if isinstance(expected, tuple) else (expected,)
         _agree(spec, _hosts(results), [np.asarray(e) for e in flat])
+
+
+def _check_compiled(spec: OpSpec, dtype: str) -> None:
+    """The same values from a compiled program, which may have other kernels."""
+    for original in spec.samples(spec.rng()):
+        sample = spec.cast(original, dtype)
+        results = jit(partial(_bound, spec, sample.params))(*_tensors(sample))
+        _agree(spec, _hosts(results), _hosts(_apply(spec, sample)))
 
 
 def _check_special(spec: OpSpec) -> None:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from kbackend_numba.codegen import activation, entropy, math
 from kbackend_numba.codegen.code import Code
-from kbackend_numba.codegen.value import DTYPES, Type, Value
+from kbackend_numba.codegen.target import host
+from kbackend_numba.codegen.value import DTYPES, HALVES, Type, Value
 
 Write = Callable[..., Value]
 
@@ -121,6 +122,8 @@ def _inside(x: Value, y: Value) -> Value:
 
 def _cast(code: Code, x: Value, *, dtype: str) -> Value:
     wanted = Type(dtype)
+    if x.type.dtype in HALVES:
+        x = x.cast("float32")
     if x.type.floating and dtype in INTS and (wanted.bits < 32 or dtype == "uint32"):
         # What is out of range keeps its low bits.
         return x.cast("int64" if dtype == "uint32" else "int32").cast(dtype)
@@ -143,7 +146,7 @@ def _select(code: Code, condition: Value, x: Value, y: Value) -> Value:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "cast": Operation(_cast, DTYPES),
+    "cast": Operation(_cast, DTYPES | HALVES),
     "bitcast": Operation(_bitcast, NUMBERS),
     "add": Operation(_add, DTYPES),
     "sub": Operation(lambda code, x, y: x - y, NUMBERS),
@@ -192,7 +195,11 @@ def operation(
         params: its parameters.
     """
     found = OPERATIONS.get(name)
-    if found is None or output not in DTYPES:
+    if found is None:
+        return None
+    if name == "cast" and not _castable(inputs[0], output):
+        return None
+    if name != "cast" and output not in DTYPES:
         return None
     condition = _CONDITIONS.get(name)
     rest = [dtype for i, dtype in enumerate(inputs) if i != condition]
@@ -203,3 +210,11 @@ def operation(
     if name == "bitcast" and (output == "bool" or Type(output).bits != Type(inputs[0]).bits):
         return None
     return found
+
+
+def _castable(given: str, wanted: str) -> bool:
+    """Whether one cast is exact, or rounds but once: halves are made of float32."""
+    halves = {given, wanted} & HALVES
+    return all(host().casts(dtype) for dtype in halves) and not (
+        wanted in HALVES and given in ("float64", "int64", "uint64", "int32", "uint32")
+    )

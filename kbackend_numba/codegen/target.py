@@ -28,6 +28,12 @@ class Target(NamedTuple):
     width: int
     registers: int
 
+    def casts(self, dtype: str) -> bool:
+        """Whether it has instructions for casts between a half precision and float32."""
+        words = self.features.split(",")
+        arm = self.triple.startswith(("aarch64", "arm64"))
+        return dtype == "bfloat16" or (dtype == "float16" and (arm or "+f16c" in words))
+
     def lanes(self, itemsize: int = 4) -> int:
         """Elements of `itemsize` bytes in a vector."""
         return self.width // itemsize
@@ -49,8 +55,8 @@ def describe(triple: str, cpu: str, features: str) -> Target:
 # the features of theirs that matter here.
 _LEVELS = {
     "x86-64-v2": ("sse4.2",),
-    "x86-64-v3": ("avx2", "fma"),
-    "x86-64-v4": ("avx512f", "avx512vl", "avx512dq", "avx512bw", "avx2", "fma"),
+    "x86-64-v3": ("avx2", "fma", "f16c"),
+    "x86-64-v4": ("avx512f", "avx512vl", "avx512dq", "avx512bw", "avx2", "fma", "f16c"),
 }
 _VARIABLE = "KBACKEND_CPU_LEVEL"
 

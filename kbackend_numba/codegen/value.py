@@ -13,6 +13,9 @@ _FLOATS = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 _WIDTHS = {"bool": 1, "int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int32": 32, "uint32": 32,
            "int64": 64, "uint64": 64}  # fmt: skip
 DTYPES = frozenset(_FLOATS) | frozenset(_WIDTHS)
+# Floats that are only loaded, stored and cast: a value of such a type is its bits. There is no
+# arithmetic on them; what computes with them computes in float32.
+HALVES = frozenset(("float16", "bfloat16"))
 
 
 class Type(NamedTuple):
@@ -41,11 +44,15 @@ class Type(NamedTuple):
         """Bits of a number in memory."""
         if self.dtype == "bool":
             return 8
+        if self.dtype in HALVES:
+            return 16
         return {"float32": 32, "float64": 64}.get(self.dtype) or _WIDTHS[self.dtype]
 
     @property
     def scalar(self) -> Any:
         """LLVM's type of a single number."""
+        if self.dtype in HALVES:
+            return ir.IntType(16)
         return _FLOATS.get(self.dtype) or ir.IntType(_WIDTHS[self.dtype])
 
     @property
@@ -199,6 +206,10 @@ class Value:
         """The nearest numbers of another dtype, as C casts them; `!= 0` for bools."""
         if dtype == self.type.dtype:
             return self
+        if self.type.dtype in HALVES:
+            return self._from_half().cast(dtype)
+        if dtype in HALVES:
+            return self.cast("float32")._to_half(dtype)
         if dtype == "bool":
             return self.differs(0)
         wanted, own = self.type.of(dtype), self.type
@@ -219,6 +230,28 @@ class Value:
             name = "sext" if own.signed else "zext"
         return Value(self.code, getattr(build, name)(self.ir, wanted.ir), wanted)
 
+    def _from_half(self) -> Value:
+        """Half precision as float32, which has all of its numbers."""
+        if self.type.dtype == "bfloat16":
+            bits = Value(self.code, self.ir, self.type.of("uint16")).cast("uint32")
+            return (bits << 16).bits_as("float32")
+        build, wanted = self.code.builder, self.type.of("float32")
+        half = build.bitcast(self.ir, _half(self.type))
+        return Value(self.code, build.fpext(half, wanted.ir), wanted)
+
+    def _to_half(self, dtype: str) -> Value:
+        """Float32 as half precision, rounded to the nearest number, and to even between two."""
+        build, wanted = self.code.builder, self.type.of(dtype)
+        if dtype == "float16":
+            half = build.fptrunc(self.ir, _half(wanted))
+            return Value(self.code, build.bitcast(half, wanted.ir), wanted)
+        bits = self.bits_as("uint32")
+        high = bits >> 16
+        rounded = (bits + 0x7FFF + (high & 1)) >> 16
+        # Of NaN the low bits may be all that is set.
+        found = self.code.select(self.differs(self), high | 0x40, rounded).cast("uint16")
+        return Value(self.code, found.ir, wanted)
+
     def bits_as(self, dtype: str) -> Value:
         """The same bits read as a dtype of the same width."""
         wanted = self.type.of(dtype)
@@ -230,3 +263,8 @@ class Value:
         return Value(
             self.code, self.code.builder.extract_element(self.ir, index), Type(self.type.dtype)
         )
+
+
+def _half(type: Type) -> Any:
+    """LLVM's type of float16."""
+    return ir.VectorType(ir.HalfType(), type.lanes) if type.lanes else ir.HalfType()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from kbackend.engine.program import REDUCTIONS, Ints, Node, Region, Spec
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.elementwise import OPERATIONS, operation
-from kbackend_numba.codegen.value import DTYPES, Type, Value
+from kbackend_numba.codegen.value import DTYPES, HALVES, Type, Value
 
 Params = tuple[tuple[str, Any], ...]
 
@@ -141,7 +141,7 @@ def body_of(region: Region, inputs: Sequence[Spec], lies: dict[int, str]) -> Bod
         lies: how those that are arrays lie, by position.
     """
     dtypes = [spec.dtype for spec in inputs]
-    if not set(dtypes) <= DTYPES:
+    if not set(dtypes) <= DTYPES | HALVES:
         return None
     given = [
         Literal(spec.dtype, repr(region.known[i]))

@@ -69,12 +69,12 @@ def module(function, target):
     return code.finish()
 
 
-SERVER = describe("x86_64-unknown-linux-gnu", "sapphirerapids", "+avx2,+fma,+sse4.2,+avx512f")
+SERVER = describe("x86_64-unknown-linux-gnu", "sapphirerapids", "+avx2,+fma,+f16c,+sse4.2,+avx512f")
 
 
 def test_a_level_below_the_processor():
     target = at_level(SERVER, "x86-64-v3")
-    assert (target.cpu, target.features) == ("x86-64-v3", "+avx2,+fma")
+    assert (target.cpu, target.features) == ("x86-64-v3", "+avx2,+fma,+f16c")
     assert (target.width, target.registers) == (32, 16)
     assert at_level(SERVER, "x86-64-v2").width == 16
 
