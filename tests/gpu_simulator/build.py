@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.gpu_simulator import ingredients
+from tests.gpu_simulator.ingredients import Unavailable
 
 RUNTIME = "cupy_backends.cuda.api.runtime"
 DEVICE = "libcuda.so.1"
@@ -33,10 +34,6 @@ _LINKED = {
 # These only have to be there.
 _EMPTY = ("libcublasLt.so.13", "libnvJitLink.so.13")
 LIBRARIES = (DEVICE, *_EMPTY, *_LINKED.values())
-
-
-class Unavailable(RuntimeError):
-    """The simulated GPU can't be built here."""
 
 
 def _run(command: Sequence[str], folder: Path, **environment: str) -> str:

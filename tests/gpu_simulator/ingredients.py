@@ -46,8 +46,31 @@ def nvrtc() -> Path:
     return next((nvidia() / "lib").glob("libnvrtc.so.*"))
 
 
+class Unavailable(RuntimeError):
+    """The simulated GPU can't be built here."""
+
+
+def required() -> bool:
+    """Whether its absence shall be an error, so that nothing is left out in silence."""
+    return os.environ.get("KBACKEND_GPU_SIMULATOR_REQUIRED") == "1"
+
+
+def _unless_required(fault: str | None) -> str | None:
+    if fault is not None and required():
+        raise Unavailable(fault)
+    return fault
+
+
 def missing_for_text() -> str | None:
-    """Why kernels' texts can be neither compiled nor run here, or `None`."""
+    """Why kernels' texts can be neither compiled nor run here, or `None`.
+
+    Raises:
+        Unavailable: they can't be, and that is an error.
+    """
+    return _unless_required(_fault_of_text())
+
+
+def _fault_of_text() -> str | None:
     if not sys.platform.startswith("linux"):
         return "The simulated GPU needs Linux."
     lacking = [name for name in _WHEELS if _version(name) is None]
@@ -59,8 +82,16 @@ def missing_for_text() -> str | None:
 
 
 def missing() -> str | None:
-    """Why there can be no simulated GPU here, or `None`."""
-    fault = missing_for_text()
+    """Why there can be no simulated GPU here, or `None`.
+
+    Raises:
+        Unavailable: there can be none, and that is an error.
+    """
+    return _unless_required(_fault())
+
+
+def _fault() -> str | None:
+    fault = _fault_of_text()
     if fault is not None:
         return fault
     if _version("cupy-cuda13x") != CUPY:
