@@ -93,7 +93,7 @@ class CupyEngine(Engine):
 
     def compile(self, program: Program) -> Runner:
         """The program as calls bound to planned memory, or as a CUDA graph."""
-        return Replay(self._cp, self, program)
+        return Replay(self._cp, self, self._preparer.modules, program)
 
     def device_scope(self, name: str) -> AbstractContextManager[Any]:
         """A context in which arrays are made on a device such as "gpu:1"; "gpu" is the first.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kbackend.engine.program import Prepared
+from kbackend_cupy.codegen.launch import Launch
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.modules import Modules
 
@@ -16,31 +17,35 @@ class PreparedCalls(Prepared):
 
     Attributes:
         calls: (function, arguments before the arrays, which arrays, arguments behind them).
+        launches: what the calls launch, where they are launches of kernels of ours.
     """
 
     calls: tuple[tuple[Any, tuple[Any, ...], tuple[int, ...], tuple[Any, ...]], ...] = ()
+    launches: tuple[Launch, ...] = ()
 
 
 def prepared(plan: Plan, modules: Modules) -> PreparedCalls:
     """The launches of a plan as a prepared kernel."""
-    calls = []
-    for launch in plan.launches:
-        function = modules.function(launch.text, launch.name)
-        run = _launcher(function, launch.grid, launch.block, launch.scalars)
-        calls.append((run, (), launch.arrays, ()))
+    calls = [(caller(launch, modules), (), launch.arrays, ()) for launch in plan.launches]
     return from_calls(tuple(calls), plan)
+
+
+def caller(launch: Launch, modules: Modules) -> Any:
+    """What makes a launch; it is called with the arrays."""
+    made = modules.function(launch.text, launch.name)
+    return _launcher(made, launch.grid, launch.block, launch.scalars)
 
 
 def from_calls(calls: tuple[Any, ...], plan: Plan | None = None) -> PreparedCalls:
     """Calls as a prepared kernel, with the scratch and the overwrites of a plan."""
 
     def run(*arrays: Any) -> None:
-        for function, before, places, behind in calls:
-            function(*before, *[arrays[i] for i in places], *behind)
+        for call, before, places, behind in calls:
+            call(*before, *[arrays[i] for i in places], *behind)
 
     if plan is None:
         return PreparedCalls(run, calls=calls)
-    return PreparedCalls(run, plan.scratch, plan.overwrites, calls=calls)
+    return PreparedCalls(run, plan.scratch, plan.overwrites, calls=calls, launches=plan.launches)
 
 
 def _launcher(function: Any, grid: Any, block: Any, scalars: tuple[Any, ...]) -> Any:

@@ -40,10 +40,14 @@ class Preparer:
 
     Args:
         cp: the module `cupy`.
+
+    Attributes:
+        modules: the kernels that it has made.
     """
 
     def __init__(self, cp: Any) -> None:
-        self._cp, self._modules, self._blas = cp, Modules(cp), Blas(cp)
+        self._cp, self._blas = cp, Blas(cp)
+        self.modules = Modules(cp)
 
     def __call__(
         self, name: str, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], params: Params
@@ -57,10 +61,10 @@ class Preparer:
             return scan.prepare(self._cp, inputs, outputs, params)
         if name in PREPARE:
             made = PREPARE[name](inputs, outputs, **params)
-            return None if made is None else prepared(made, self._modules)
+            return None if made is None else prepared(made, self.modules)
         one = params["region"] if name == "region" else _region(name, inputs, outputs, params)
         plan = None if one is None else region.plan(one, inputs)
-        return None if plan is None else prepared(plan, self._modules)
+        return None if plan is None else prepared(plan, self.modules)
 
 
 def _region(

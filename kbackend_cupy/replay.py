@@ -15,7 +15,10 @@ from kbackend.engine.interface import Engine
 from kbackend.engine.interpreter import STRUCTURED, located, region_function
 from kbackend.engine.program import ARENA, Place, Program, Spec, Step
 from kbackend_cupy.capture import Recorder
-from kbackend_cupy.launches import PreparedCalls
+from kbackend_cupy.codegen.together import together
+from kbackend_cupy.grouping import alone, groups
+from kbackend_cupy.launches import PreparedCalls, caller
+from kbackend_cupy.modules import Modules
 from kbackend_cupy.scan import PreparedScan
 
 # (function, arguments); arguments are changed in place when an array is bound.
@@ -28,11 +31,12 @@ class Replay:
     Args:
         cp: the module `cupy`.
         engine: whose kernels compute what is not prepared.
+        modules: where kernels come from.
         program: the planned program.
     """
 
-    def __init__(self, cp: Any, engine: Engine, program: Program) -> None:
-        self._cp, self._engine = cp, engine
+    def __init__(self, cp: Any, engine: Engine, modules: Modules, program: Program) -> None:
+        self._cp, self._engine, self._modules = cp, engine, modules
         self.program = program
         self._arena = cp.cuda.alloc(program.arena) if program.arena else None
         self._fixed: dict[int, Any] = dict(program.constants)
@@ -41,8 +45,11 @@ class Replay:
         self._users: dict[int, list[tuple[list[Any], int, Callable[[Any], Any] | None]]] = {}
         self._calls: list[Call] = []
         self._step_of: list[Step] = []
-        for step in program.steps:
-            self._add(step)
+        for steps in groups(program):
+            if len(steps) == 1:
+                self._add(steps[0])
+            else:
+                self._add_together(steps)
         returned = {o for step in program.steps if step.prepared is None for o in step.outputs}
         elsewhere = {*program.inputs, *program.constants, *returned}
         # Outputs are handed out, so that each run writes them into memory of their own.
@@ -72,13 +79,26 @@ class Replay:
             )
             self._append(step, run, args)
             return
-        for function, before, places, behind in prepared.calls:
+        for call, before, places, behind in prepared.calls:
             args = [*before, *[None] * len(places), *behind]
             self._attach(args, [values[i] for i in places], len(before))
-            self._append(step, function, args)
+            self._append(step, call, args)
+
+    def _add_together(self, steps: Sequence[Step]) -> None:
+        """Appends one launch for several steps."""
+        found, values = [], []
+        for step in steps:
+            launch = alone(step)
+            if launch is not None:
+                found.append(launch)
+                own = (*step.outputs, *step.inputs)
+                values += [own[i] for i in launch.arrays]
+        args: list[Any] = [None] * len(values)
+        self._attach(args, values)
+        self._append(steps[0], caller(together(found), self._modules), args)
 
     def _inside(self, program: Program) -> Replay:
-        return Replay(self._cp, self._engine, program)
+        return Replay(self._cp, self._engine, self._modules, program)
 
     def _append(self, step: Step, function: Callable[..., Any], args: list[Any]) -> None:
         self._calls.append((function, args))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from math import prod
 
-import numpy as np
-
 from kbackend.engine.program import Ints
 from kbackend_cupy.codegen.body import Body
-from kbackend_cupy.codegen.launch import NAME, Launch, named
+from kbackend_cupy.codegen.launch import BLOCK, BLOCKS, THREADS, Launch, Loop
 from kbackend_cupy.codegen.scalar import TYPES, itemsize
 from kbackend_cupy.codegen.space import coordinates, offset
 
-_THREADS = 256
 # Blocks from which on each thread does more than one pack.
-_BLOCKS = 4096
+_MOST = 4096
 # Bytes that a thread reads and writes at once, at most.
 _ACCESS = 16
 
@@ -26,10 +23,8 @@ def launches(body: Body) -> list[Launch]:
     if not size:
         return []
     width = _width(body)
-    text, name = named(_text(body, width), "region")
-    blocks = min(_BLOCKS, -(-size // (_THREADS * width)))
-    count = np.uint64(size) if body.space.long else np.uint32(size)
-    return [Launch(text, name, (blocks, 1, 1), (_THREADS, 1, 1), body.places(), (count,))]
+    blocks = min(_MOST, -(-size // (THREADS * width)))
+    return [_loop(body, width).launch("region", size, blocks, body.places())]
 
 
 def _same(body: Body, value: int) -> bool:
@@ -61,7 +56,7 @@ def _in_packs(body: Body, value: int, width: int) -> bool:
     return steps[-1] == 1 and all(step % width == 0 for step in steps[:-1])
 
 
-def _text(body: Body, width: int) -> str:
+def _loop(body: Body, width: int) -> Loop:
     space, index = body.space, body.space.counter
     outputs = range(len(body.region.outputs))
     moving = [i for i in body.arrays if not _same(body, i) and not _one(body, i)]
@@ -96,7 +91,7 @@ def _text(body: Body, width: int) -> str:
     aligned = " && ".join(f"kb::aligned<{types[name]}, {width}>({name})" for name in packed)
     parameters = ", ".join(body.parameters())
     names = ", ".join([*[f"o{i}" for i in outputs], *[f"i{i}" for i in body.arrays]])
-    lines = [
+    function = [
         f"template <int V> __device__ __forceinline__ void elements({parameters}, {index} at) {{",
         *[f"    {line}" for line in before],
         "#pragma unroll",
@@ -104,23 +99,21 @@ def _text(body: Body, width: int) -> str:
         *[f"        {line}" for line in inside],
         "    }",
         *[f"    {line}" for line in after],
-        "}",
-        f'extern "C" __global__ void __launch_bounds__({_THREADS}) {NAME}(',
-        f"    {parameters}, {index} n) {{",
-        f"    const {index} own = ({index})blockIdx.x * {_THREADS} + threadIdx.x;",
-        f"    const {index} all = ({index})gridDim.x * {_THREADS};",
-        f"    {index} done = 0;",
+        "}\n",
+    ]
+    lines = [
+        f"const {index} own = ({index}){BLOCK} * {THREADS} + threadIdx.x;",
+        f"const {index} all = ({index}){BLOCKS} * {THREADS};",
+        f"{index} done = 0;",
     ]
     if width > 1:
         lines += [
-            f"    if ({aligned}) {{",
-            f"        for ({index} i = own; i < n / {width}; i += all)",
-            f"            elements<{width}>({names}, i * {width});",
-            f"        done = n / {width} * {width};",
-            "    }",
+            f"if ({aligned}) {{",
+            f"    for ({index} i = own; i < n / {width}; i += all)",
+            f"        elements<{width}>({names}, i * {width});",
+            f"    done = n / {width} * {width};",
+            "}",
         ]
-    lines += [
-        f"    for ({index} i = done + own; i < n; i += all) elements<1>({names}, i);",
-        "}",
-    ]
-    return body.libraries("memory.cuh") + "\n".join(lines) + "\n"
+    lines.append(f"for ({index} i = done + own; i < n; i += all) elements<1>({names}, i);")
+    head = body.libraries("memory.cuh")
+    return Loop(head, "\n".join(function), tuple(body.parameters()), index, tuple(lines))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from kbackend.engine.program import Ints, Spec
 from kbackend.engine.strides import contiguous_strides
-from kbackend_cupy.codegen.launch import NAME, Launch, library, named
+from kbackend_cupy.codegen.launch import BLOCK, BLOCKS, THREADS, Launch, Loop, library
 from kbackend_cupy.codegen.scalar import HALVES, TYPES
 
-_THREADS, _BLOCKS = 256, 4096
+# Blocks from which on each thread does more than one element.
+_MOST = 4096
 # Positions have 32 bits.
 SHORT = (1 << 31) - 1
 
@@ -61,17 +60,13 @@ def loop(
     """
     if not size:
         return []
-    text = "\n".join(
-        [
-            f'extern "C" __global__ void __launch_bounds__({_THREADS}) {NAME}(',
-            f"    {', '.join(parameters)}, unsigned n) {{",
-            f"    const unsigned all = gridDim.x * {_THREADS};",
-            f"    for (unsigned at = blockIdx.x * {_THREADS} + threadIdx.x; at < n; at += all) {{",
-            *[f"        {line}" for line in lines],
-            "    }",
-            "}\n",
-        ]
+    inside = (
+        f"const unsigned all = {BLOCKS} * {THREADS};",
+        f"for (unsigned at = {BLOCK} * {THREADS} + threadIdx.x; at < n; at += all) {{",
+        *[f"    {line}" for line in lines],
+        "}",
     )
-    text, name = named(head + text, what)
-    blocks = min(_BLOCKS, -(-size // _THREADS))
-    return [Launch(text, name, (blocks, 1, 1), (_THREADS, 1, 1), arrays, (np.uint32(size),))]
+    blocks = min(_MOST, -(-size // THREADS))
+    return [
+        Loop(head, "", tuple(parameters), "unsigned", inside).launch(what, size, blocks, arrays)
+    ]

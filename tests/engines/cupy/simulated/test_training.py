@@ -9,6 +9,7 @@ import kbackend as keras
 from kbackend.compiler import executable
 from kbackend.compiler.compiled import jit
 from kbackend.engine import loader
+from kbackend_cupy import launches
 from tests.engines.cupy.simulated import models
 
 
@@ -170,6 +171,43 @@ def test_a_host_copy_in_a_step_is_seen(gpu, monkeypatch):
     with pytest.raises(AssertionError):
         for counts in counted(gpu, peeking):
             assert counts.to_host == 0
+
+
+def test_a_host_copy_inside_of_a_recorded_step_is_refused(gpu, monkeypatch):
+    make = launches._launcher
+
+    def peeking(function, grid, block, scalars):
+        launch = make(function, grid, block, scalars)
+
+        def both(*arrays):
+            launch(*arrays)
+            arrays[0].get()
+
+        return both
+
+    monkeypatch.setattr(launches, "_launcher", peeking)
+    step = jit(lambda x: keras.ops.tanh(x) * 2)
+    x = keras.ops.convert_to_tensor(np.ones(37, "float32"))
+    with pytest.raises(RuntimeError, match="capturing, so D2H transfers are disallowed"):
+        for _ in range(3):
+            step(x)
+
+
+def test_results_that_are_read_too_early_are_seen(gpu, cp, monkeypatch):
+    engine = loader.get_engine("cupy")
+
+    def hasty(array):
+        memory = cp.cuda.alloc_pinned_memory(max(1, array.nbytes))
+        host = np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
+        host[...] = 0
+        array.data.copy_to_host_async(host.ctypes.data, array.nbytes)
+        return host.copy()
+
+    x, y = models.data("mlp")
+    expected = models.fit(models.compiled("mlp"), x, y).history
+    monkeypatch.setattr(engine, "to_numpy", hasty)
+    with gpu.lazy():
+        assert models.fit(models.compiled("mlp"), x, y).history != expected
 
 
 def test_a_forgotten_synchronisation_is_seen(gpu, cp):
