@@ -40,7 +40,22 @@ class Update(NamedTuple):
     still: bool = False
 
 
+# An average that small is nothing beside a parameter, nor its root beside an `epsilon` above
+# `_LEAST`. Left alone, the averages of what has no gradient any more fade until they are subnormal
+# and stay there, and each update of theirs takes a processor a hundred times as long.
+_FAINT = {"float32": 2.0**-110, "float64": 2.0**-960}
+_LEAST = 2.0**-40
+
+
 # ----- rules -----
+
+
+def _faded(code: Code, average: Value, epsilon: Value | None = None) -> Value:
+    """An average, or 0 where it is faint."""
+    faint = code.number(_FAINT[average.type.dtype], average.type.dtype, average.type.lanes)
+    if epsilon is not None:
+        faint = code.select(epsilon > _LEAST, faint, 0.0)
+    return code.select(code.call("fabs", average) < faint, 0.0, average)
 
 
 def _weight_decay(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
@@ -55,53 +70,58 @@ def _sgd(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[
 
 def _momentum(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, m), (lr, momentum) = arrays, scalars
-    m = m * momentum - g * lr
+    m = _faded(code, m * momentum - g * lr)
     return [p + m, m]
 
 
 def _nesterov(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, m), (lr, momentum) = arrays, scalars
     step = g * lr
-    m = m * momentum - step
+    m = _faded(code, m * momentum - step)
     return [p + (m * momentum - step), m]
 
 
 def _adam(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, m, v), (alpha, share_1, share_2, epsilon) = arrays, scalars
-    m = m + (g - m) * share_1
-    v = v + (g * g - v) * share_2
+    m = _faded(code, m + (g - m) * share_1, epsilon)
+    v = _faded(code, v + (g * g - v) * share_2, epsilon)
     return [p - m * alpha / (code.call("sqrt", v) + epsilon), m, v]
 
 
 def _amsgrad(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, m, v, greatest), (alpha, share_1, share_2, epsilon) = arrays, scalars
-    m = m + (g - m) * share_1
-    v = v + (g * g - v) * share_2
+    m = _faded(code, m + (g - m) * share_1, epsilon)
+    v = _faded(code, v + (g * g - v) * share_2, epsilon)
     greatest = code.maximum(greatest, v)
     return [p - m * alpha / (code.call("sqrt", greatest) + epsilon), m, v, greatest]
 
 
 def _rms(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, v, *momentums), (lr, rho, share, momentum, epsilon) = arrays, scalars
-    v = v * rho + g * g * share
+    v = _faded(code, v * rho + g * g * share, epsilon)
     step = g * lr / code.call("sqrt", v + epsilon)
-    return _with_momentum(p, step, [v], momentums, momentum)
+    return _with_momentum(code, p, step, [v], momentums, momentum)
 
 
 def _rms_centered(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, v, a, *momentums), (lr, rho, share, momentum, epsilon) = arrays, scalars
-    v = v * rho + g * g * share
-    a = a * rho + g * share
+    v = _faded(code, v * rho + g * g * share, epsilon)
+    a = _faded(code, a * rho + g * share, epsilon)
     step = g * lr / code.call("sqrt", v - a * a + epsilon)
-    return _with_momentum(p, step, [v, a], momentums, momentum)
+    return _with_momentum(code, p, step, [v, a], momentums, momentum)
 
 
 def _with_momentum(
-    p: Value, step: Value, state: list[Value], momentums: Sequence[Value], momentum: Value
+    code: Code,
+    p: Value,
+    step: Value,
+    state: list[Value],
+    momentums: Sequence[Value],
+    momentum: Value,
 ) -> list[Value]:
     if not momentums:
         return [p - step, *state]
-    kept = momentums[0] * momentum + step
+    kept = _faded(code, momentums[0] * momentum + step)
     return [p - kept, *state, kept]
 
 

@@ -12,7 +12,7 @@ from kbackend.optimizers.updates import sgd_update
 from kbackend.state.variable import Variable
 from kbackend_numba.native import Native
 from kbackend_numba.table import prepare
-from tests.engines.numba.harness import check, item_by_item, reference
+from tests.engines.numba.harness import check, item_by_item, outcomes, reference
 from tests.engines.numpy_prepared.harness import garbage, spec
 
 BETAS = {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-5}
@@ -64,6 +64,35 @@ def test_corrections_at_any_step(iterations, rng):
     arrays = arguments(rng, 4, (20,), "float32", True, iterations)
     # 1 - beta ** step is small in the first steps: a rounding of the power weighs 1000 times.
     check("adam_update", arrays, params, 1e-4, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize(("name", "count", "counted", "params"), RULES[2:])
+def test_faint_averages_become_zero(name, count, counted, params, dtype, rng):
+    """Else they would fade until they are subnormal, and stay there and be slow."""
+    arrays = arguments(rng, count, (100,), dtype, counted)
+    arrays[1][:] = 0.0
+    state = arrays[2:count]
+    for array in state:
+        array[::2] = np.finfo(dtype).tiny * 100
+    wanted = reference(name, arrays, params)
+    assert any((array != 0).all() for array in wanted[1:])
+    for p, *averages in outcomes(name, arrays, params, wanted):
+        np.testing.assert_allclose(p, wanted[0], rtol=TOLERANCE[dtype])
+        for found, want in zip(averages, wanted[1:], strict=True):
+            # The greatest average so far is one of the past.
+            kept = name == "amsgrad_update" and found is averages[-1]
+            assert (found[::2] != 0).all() if kept else (found[::2] == 0).all()
+            np.testing.assert_allclose(found[1::2], want[1::2], rtol=TOLERANCE[dtype])
+
+
+def test_faint_averages_count_beside_a_faint_epsilon(rng):
+    params = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-30}
+    arrays = arguments(rng, 4, (40,), "float32", True, 1000)
+    arrays[1] *= np.float32(1e-16)
+    arrays[2] *= np.float32(1e-16)
+    arrays[3] *= np.float32(1e-34)
+    check("adam_update", arrays, params, 2e-5)
 
 
 def test_gradients_in_any_memory_order(rng):
