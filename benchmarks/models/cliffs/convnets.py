@@ -89,6 +89,46 @@ def build_norms_torch(torch: Any, dropout: bool) -> Any:
     return net, slots + torch_twin.dense(net[-1])
 
 
+def build_grouped(keras: Any, dropout: bool) -> Any:
+    """Two residual blocks whose 3x3 convolutions have 32 groups."""
+    layers = keras.layers
+    inputs = layers.Input((32, 32, 3))
+    x = layers.Conv2D(64, 2, strides=2, activation="relu")(inputs)
+    for _ in range(2):
+        y = layers.Conv2D(128, 1, activation="relu")(x)
+        y = layers.Conv2D(128, 3, padding="same", groups=32, activation="relu")(y)
+        x = layers.Activation("relu")(layers.add([x, layers.Conv2D(64, 1)(y)]))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
+
+
+def build_grouped_torch(torch: Any, dropout: bool) -> Any:
+    """The twin in PyTorch."""
+    nn = torch.nn
+
+    class Block(nn.Module):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.Sequential(
+                *(nn.Conv2d(64, 128, 1), nn.ReLU()),
+                *(nn.Conv2d(128, 128, 3, 1, 1, groups=32), nn.ReLU()),
+                nn.Conv2d(128, 64, 1),
+            )
+
+        def forward(self, x: Any) -> Any:
+            return torch.relu(x + self.parts(x))
+
+    blocks = (Block(), Block())
+    net = nn.Sequential(
+        *(nn.Conv2d(3, 64, 2, 2), nn.ReLU(), *blocks),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)),
+    )
+    slots = torch_twin.conv(net[0])
+    for block in blocks:
+        slots += [slot for conv in block.parts[::2] for slot in torch_twin.conv(conv)]
+    return net, slots + torch_twin.dense(net[-1])
+
+
 MODELS = (
     Model(
         name="odd",
@@ -101,9 +141,19 @@ MODELS = (
         build_torch=build_odd_torch,
     ),
     Model(
+        name="grouped",
+        title="32x32, two blocks of 32 groups",
+        rank=15,
+        input_shape=(32, 32, 3),
+        batch=32,
+        steps=6,
+        build=build_grouped,
+        build_torch=build_grouped_torch,
+    ),
+    Model(
         name="norms",
         title="32x32, group and layer normalisation",
-        rank=15,
+        rank=16,
         input_shape=(32, 32, 3),
         batch=32,
         steps=6,
