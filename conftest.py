@@ -28,6 +28,18 @@ from kbackend.state import dtype_policy  # noqa: E402
 from kbackend.state.seed import set_random_seed  # noqa: E402
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--engine cupy` runs the tests on another engine than NumPy, where they choose none."""
+    parser.addoption("--engine", metavar="NAME", help="the engine of tests that choose none")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Chooses the engine, for processes that tests start as well."""
+    engine = config.getoption("--engine")
+    if engine:
+        os.environ["KBACKEND"] = engine
+
+
 @pytest.fixture(autouse=True)
 def _isolated(request: pytest.FixtureRequest) -> Iterator[None]:
     """Seeds from the test's name; settings, switches and engine put back afterwards."""

@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
+import numpy as np
+
 from kbackend.engine.program import Ints, Spec
+from kbackend_cupy.codegen.launch import NAME, Launch, named
 from kbackend_cupy.codegen.loop import fits, libraries, loop, pointer, steps
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.scalar import HALVES, TYPES, computed
 from kbackend_cupy.codegen.space import coordinates, offset
 
-# Comparisons of places, above which sorting is the better way to scatter.
-_MOST = 1 << 32
+# Comparisons of places, above which each place is looked for only once.
+_MOST = 1 << 26
+# Threads of a block that looks for a place, and places up to which that is worth it.
+_THREADS, _PLACES = 128, 1 << 16
 _COMBINE = {"add": "add", "mul": "mul", "max": "maximum", "min": "minimum"}
 _INTEGERS = frozenset(("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"))
 
@@ -69,15 +74,18 @@ def scatter(
 ) -> Plan | None:
     """An array with elements put in, or combined with, those at given places.
 
-    Each thread goes through all places for its own element: the order, and so the result, is
-    always the same.
+    Each thread goes through all places for its own element. Where these are too many, there is a
+    block of threads for each place that is given, which does nothing if that place was given
+    before, and else all that is to be done there. The order, and so the result, is always the same.
     """
     x, updates, indices, (out,) = inputs[0], inputs[1], inputs[2:], outputs
     if not fits(x, updates, out, *indices) or not _usable(indices):
         return None
     count = prod(indices[0].shape)
-    if count * out.size > _MOST or (x.dtype == "bool" and mode in ("mul", "add")):
+    if x.dtype == "bool" and mode in ("mul", "add"):
         return None
+    if count * out.size > _MOST:
+        return _by_place(x, updates, indices, out, axes, mode)
     rest = [i for i in range(len(x.shape)) if i not in axes]
     kind, work = TYPES[x.dtype], computed(x.dtype)
     given = steps(updates)
@@ -102,6 +110,74 @@ def scatter(
     parameters += [pointer(spec, f"i{k}") for k, spec in enumerate(indices)]
     arrays = tuple(range(len(parameters)))
     return Plan(tuple(loop("scatter", libraries((x,)), parameters, lines, out.size, arrays)))
+
+
+def _by_place(
+    x: Spec, updates: Spec, indices: tuple[Spec, ...], out: Spec, axes: Ints, mode: str
+) -> Plan | None:
+    """A scatter with a block of threads for each place that is given."""
+    count = prod(indices[0].shape)
+    if count > _PLACES:
+        return None
+    rest = [i for i in range(len(x.shape)) if i not in axes]
+    sizes = tuple([x.shape[i] for i in rest])
+    kind, work = TYPES[x.dtype], computed(x.dtype)
+    given, own = steps(updates), steps(out)
+    outer = len(indices[0].shape)
+    lead = offset(given[:outer], "p", False)
+    update = f"kb::load<{work}>(u[{lead} + {offset(given[outer:], 'c', False)}])"
+    combined = f"kb::{_COMBINE[mode]}(value, {update})" if mode in _COMBINE else update
+    place = " + ".join(f"(int)own{k} * {own[a]}" for k, a in enumerate(axes))
+    same = " && ".join(f"j{k} == own{k}" for k in range(len(axes)))
+    inside = " && ".join(f"own{k} >= 0 && own{k} < {x.shape[a]}" for k, a in enumerate(axes))
+    parameters = [pointer(out, "o", True), pointer(updates, "u")]
+    parameters += [pointer(spec, f"i{k}") for k, spec in enumerate(indices)]
+
+    def through(begin: str, end: str, by: int, then: str) -> list[str]:
+        return [
+            f"for (unsigned number = {begin}; number < {end}; number += {by}u) {{",
+            *[f"    {line}" for line in _places(indices, axes, x.shape, "number")],
+            f"    if ({same}) {then};",
+            "}",
+        ]
+
+    lines = [
+        f'extern "C" __global__ void __launch_bounds__({_THREADS}) {NAME}(',
+        f"    {', '.join(parameters)}, unsigned n) {{",
+        *[f"    long long own{k};" for k in range(len(axes))],
+        "    {",
+        *[f"        {line}" for line in _places(indices, axes, x.shape, "blockIdx.x")],
+        *[f"        own{k} = j{k};" for k in range(len(axes))],
+        "    }",
+        "    int before = 0;",
+        *[f"    {line}" for line in through("threadIdx.x", "blockIdx.x", _THREADS, "before = 1")],
+        f"    if (__syncthreads_or(before) || !({inside})) return;",
+        f"    for (unsigned at = threadIdx.x; at < n; at += {_THREADS}u) {{",
+        *[f"        {line}" for line in coordinates("at", sizes, "c", "unsigned")],
+        f"        {kind}& target = o[{place} + {offset(tuple(own[i] for i in rest), 'c', False)}];",
+        f"        {work} value = kb::load<{work}>(target);",
+        *[
+            f"        {line}"
+            for line in through("blockIdx.x", f"{count}u", 1, f"value = {combined}")
+        ],
+        f"        target = kb::store<{kind}>(value);",
+        "    }",
+        "}\n",
+    ]
+    text, name = named(libraries((x,)) + "\n".join(lines), "scatter")
+    element = f"o[at] = x[{offset(steps(x), 'c', False)}];"
+    copied = loop(
+        "copy",
+        libraries((x,)),
+        [pointer(out, "o", True), pointer(x, "x")],
+        [*coordinates("at", x.shape, "c", "unsigned"), element],
+        out.size,
+        (0, 1),
+    )
+    arrays = (0, 2, *range(3, 3 + len(indices)))
+    scalars = (np.uint32(prod(sizes)),)
+    placed = Launch(text, name, (count, 1, 1), (_THREADS, 1, 1), arrays, scalars)
+    return Plan((*copied, placed))
 
 
 def _extreme(name: str) -> Callable[..., Plan | None]:

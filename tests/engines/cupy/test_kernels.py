@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kbackend.engine.loader import get_engine
+from kbackend_cupy.codegen import indexing
 from kbackend_cupy.prepare import PREPARE
 from tests.engines.cupy.kernels import compiled, execute, needs_text, spec
 from tests.gpu_simulator import cuda_on_cpu, nvrtc, process
@@ -69,6 +70,48 @@ def test_scatter(rng, mode):
     check("scatter", x, normal(rng, 9, 5, 3), index, axes=(1,), mode=mode)
     second = rng.integers(0, 3, 9)
     check("scatter", x, normal(rng, 9, 5), index, second, axes=(1, 2), mode=mode)
+
+
+@pytest.mark.parametrize("mode", ["add", "mul", "max", "min", "set"])
+def test_scatter_by_place(rng, mode, monkeypatch):
+    # As where there are too many places to go through for each element.
+    monkeypatch.setattr(indexing, "_MOST", 0)
+    x, index = normal(rng, 5, 4, 150), rng.integers(-4, 4, (3, 3))
+    plan = check("scatter", x, normal(rng, 3, 3, 5, 150), index, axes=(1,), mode=mode)
+    assert len(plan.launches) == 2
+    second = rng.integers(0, 3, 9).astype("int32")
+    index = index.reshape(9)
+    check("scatter", x[::2, :, ::-1][..., :3], normal(rng, 9, 3), index, second, axes=(1, 2),
+          mode=mode)  # fmt: skip
+    check("scatter", normal(rng, 7), normal(rng, 9), second, axes=(0,), mode=mode)
+    if mode == "add":
+        check("scatter", x.astype("float16"), normal(rng, 9, 5, 150).astype("float16"), index,
+              axes=(1,), mode=mode, rtol=2e-3, atol=2e-3)  # fmt: skip
+
+
+def test_places_out_of_range_are_left_out(rng, monkeypatch):
+    x, index, updates = np.zeros((3, 2), "float32"), np.array([0, 3, -4, -3]), normal(rng, 4, 2)
+    expected = np.zeros((3, 2), "float32")
+    expected[0] = updates[0] + updates[3]
+    for most in (indexing._MOST, 0):
+        monkeypatch.setattr(indexing, "_MOST", most)
+        plan = planned("scatter", [x], x, updates, index, axes=(0,), mode="add")
+        (found,) = execute(plan, [spec(x)], (x, updates, index))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_place_without_its_barrier_is_seen(rng, monkeypatch):
+    monkeypatch.setattr(indexing, "_MOST", 0)
+    x, index = normal(rng, 3, 200), np.zeros(300, int)
+    arrays = (x, normal(rng, 300, 200), index)
+    expected = expected_of("scatter", *arrays, axes=(0,), mode="add")
+    plan = planned("scatter", expected, *arrays, axes=(0,), mode="add")
+
+    def fault(text):
+        return text.replace("__syncthreads_or(before)", "before")
+
+    (found,) = execute(plan, [spec(x)], arrays, change=fault)
+    assert not np.allclose(found, expected[0], rtol=1e-4, atol=1e-4)
 
 
 def test_scatter_of_short_numbers(rng):
@@ -235,6 +278,18 @@ def test_budgets(name, architecture):
         assert used.spilled == 0
         assert used.registers <= (128 if used.shared else 64)
         assert used.shared <= 16384
+
+
+@pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_budget_of_a_scatter_by_place(rng, dtype, architecture, monkeypatch):
+    monkeypatch.setattr(indexing, "_MOST", 0)
+    x, index = normal(rng, 50, 64, dtype=dtype), rng.integers(0, 50, 100)
+    plan = planned("scatter", [x], x, normal(rng, 100, 64, dtype=dtype), index, axes=(0,),
+                   mode="add")  # fmt: skip
+    for launch in plan.launches:
+        used = compiled(launch.text, architecture)[launch.name]
+        assert used.spilled == 0 and used.registers <= 64 and used.shared <= 1024
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -100,16 +100,22 @@ class _Report(ctypes.Structure):
                 ("count", ctypes.c_int), ("ranges", _Range * 4096)]  # fmt: skip
 
 
-def _memory(spec: Spec) -> np.ndarray:
-    """Zeros for an array, of which the first byte is that of its first element."""
+def _memory(spec: Spec) -> tuple[np.ndarray, np.ndarray]:
+    """Values for an array: all of its memory, and that from its first element on."""
     steps = spec.strides or contiguous_strides(spec.shape)
     spans = [s * (d - 1) for s, d in zip(steps, spec.shape, strict=True)] if spec.size else []
     below, above = -sum(s for s in spans if s < 0), sum(s for s in spans if s > 0)
     size = itemsize(spec.dtype)
-    raw = np.zeros((below + above + 1) * size + 2 * _SECTOR, np.uint8)
+    count = below + above + 1
+    raw = np.zeros(count * size + 2 * _SECTOR, np.uint8)
     start = -raw.ctypes.data % _SECTOR
-    # Everything from the array's first byte on; what lies before it belongs to it, too.
-    return raw[start : start + (below + above + 1) * size].view(numpy_dtype(spec.dtype))[below:]
+    found = raw[start : start + count * size].view(numpy_dtype(spec.dtype))
+    # Of any sign, so that both sides of a choice are read; integers are indices.
+    rng = np.random.default_rng(0)
+    found[:] = (
+        rng.integers(0, 2, count) if found.dtype.kind in "biu" else rng.standard_normal(count)
+    )
+    return found, found[below:]
 
 
 @functools.cache
@@ -132,14 +138,14 @@ def launched(launches: tuple[Launch, ...], arrays: tuple[Spec, ...], same: Ints)
         report.by_block = report.by_launch = 0
         report.count = len(wanted)
         for number, i in enumerate(wanted):
-            whole = memory[i].base
+            whole, _ = memory[i]
             begin = whole.ctypes.data
             stamps = np.zeros((2, whole.nbytes // _SECTOR + 2), np.uint32)
             held.append(stamps)
             report.ranges[number] = _Range(
                 begin, begin + whole.nbytes, stamps[0].ctypes.data, stamps[1].ctypes.data
             )
-        given = [*[memory[i] for i in launch.arrays], *launch.scalars]
+        given = [*[memory[i][1] for i in launch.arrays], *launch.scalars]
         cuda_on_cpu.launch(library, launch.name, launch.grid, launch.block, given)
         report.count = 0
         total = total.plus(Moved(0, report.by_launch * _SECTOR, report.by_block * _SECTOR))

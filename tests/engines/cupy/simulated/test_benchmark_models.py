@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.models import all_models
 from tests.engines.cupy.planned import launches, planned
+from tests.engines.cupy.traffic import of_program
 from tests.gpu_simulator import nvrtc
 
 MODELS = all_models()
@@ -22,6 +23,19 @@ def test_whole_steps_are_prepared(name):
     program = planned(name).program
     assert Counter(step.name for step in program.steps if step.prepared is None) == {}
     assert launches(program) <= LAUNCHES[name]
+
+
+# Running all kernels of a large model on the CPU takes minutes.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("small", "mlp") else pytest.mark.slow)
+        for name in MODELS
+    ],
+)
+def test_bytes_that_are_moved(name):
+    moved = of_program(planned(name).program)
+    assert 0.9 * moved.least <= moved.by_launch <= 1.25 * moved.least
 
 
 # The compiler takes 0.1 to 0.3 s for each of about 200 kernels.
