@@ -26,6 +26,11 @@ CASES = {
     "stride and dilation": ((11, 12), 4, 6, (3, 2), (2, 2), ((2, 2), (1, 0)), (3, 2), 1),
     "much padding": ((3, 4), 4, 6, (3, 3), (1, 1), ((4, 3), (5, 2)), (1, 1), 1),
     "groups": ((6, 7), 12, 8, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 4),
+    "groups of two": ((6, 7), 20, 20, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 10),
+    "groups of four": ((6, 9), 64, 64, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 16),
+    "groups of four, strided": ((9, 11), 36, 36, (5, 3), (2, 3), ((2, 1), (1, 1)), (1, 2), 9),
+    "groups of eight": ((5, 6), 24, 24, (2, 4), (1, 1), ((0, 0), (1, 2)), (1, 1), 3),
+    "groups of eight, 1-D": ((19,), 64, 64, (5,), (2,), ((4, 0),), (1,), 8),
     "wide groups": ((6, 7), 34, 66, (3, 3), (2, 1), ((1, 1), (1, 1)), (1, 1), 2),
     "depthwise": ((6, 7), 20, 20, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 20),
     "depthwise, strided": ((6, 9), 32, 32, (3, 5), (2, 2), ((1, 1), (1, 3)), (1, 1), 32),
@@ -82,8 +87,9 @@ def test_image_larger_than_a_block():
         check(primitive, inputs, params, rtol=_RTOL, atol=_ATOL)
 
 
-def test_float64():
-    for primitive, inputs, params in calls(CASES["odd channels"], 2, "float64"):
+@pytest.mark.parametrize("name", ["odd channels", "groups of two", "groups of four, strided"])
+def test_float64(name):
+    for primitive, inputs, params in calls(CASES[name], 2, "float64"):
         check(primitive, inputs, params, rtol=1e-12, atol=1e-12)
 
 

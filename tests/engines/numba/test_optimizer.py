@@ -103,9 +103,9 @@ def test_gradients_in_any_memory_order(rng):
 
 
 def test_other_dtypes_are_left_to_numpy():
-    half, rate = Spec((4,), "float16"), Spec((), "float16")
-    assert prepare("sgd_update", (half, half, rate), (half,), {}) is None
-    assert prepare("sgd_update", (half, half, Spec((), "float32")), (half,), {}) is None
+    single, double = Spec((4,), "float32"), Spec((4,), "float64")
+    assert prepare("sgd_update", (single, single, Spec((), "float64")), (single,), {}) is None
+    assert prepare("sgd_update", (single, double, Spec((), "float32")), (single,), {}) is None
 
 
 # ----- gradients that are scattered rows -----

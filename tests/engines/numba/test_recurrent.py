@@ -173,9 +173,8 @@ def test_gradients_of_nan_are_nan(cell, rng):
 
 def test_what_is_left_to_numpy(rng):
     params = {"sequences": False, "backwards": False, "keep": False}
-    cases = ((0, 3, 2, 4), "float32"), ((2, 0, 3, 4), "float32"), ((2, 3, 2, 4), "float16")
-    for shape, dtype in cases:
-        args, cotangents = arguments("gru", shape, dtype, rng)
+    for shape in ((0, 3, 2, 4), (2, 0, 3, 4)):
+        args, cotangents = arguments("gru", shape, "float32", rng)
         specs = tuple(map(spec, args))
         assert prepare("gru_sequence", specs, tuple(map(spec, cotangents)), params) is None
         found = NumbaEngine().composites["gru_sequence"].fn(*args, **params)
@@ -266,7 +265,7 @@ def test_masked_empty_batches(cell, rng):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_masks_in_low_precision_are_left_to_the_body(dtype):
+def test_masks_in_low_precision(dtype):
     with kbackend.use_backend("numba"):
         x, w, r = [lang.full(s, 0.5, dtype) for s in ((2, 3, 4), (4, 5), (5, 5))]
         b, h, mask = (
