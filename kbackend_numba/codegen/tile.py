@@ -142,19 +142,30 @@ class Tile:
 class LaneTile(Tile):
     """A tile whose rows read a number of their own for each lane: what stays apart by channels.
 
+    Where groups of lanes share their numbers, a step has a product of each lane with each number of
+    its group: the vector of numbers is turned within the groups, and each turn has a vector of the
+    columns' of its own.
+
     Args:
         code: where to write.
         rows: how many rows.
         vectors: how many vectors are side by side.
         dtype: of the numbers.
         masks: for each vector which lanes to read; `None` for all.
+        share: lanes of a group, a power of 2.
     """
 
     def __init__(
-        self, code: Code, rows: int, vectors: int, dtype: str, masks: Sequence[Value | None]
+        self,
+        code: Code,
+        rows: int,
+        vectors: int,
+        dtype: str,
+        masks: Sequence[Value | None],
+        share: int = 1,
     ) -> None:
         super().__init__(code, rows, vectors, dtype)
-        self.masks = masks
+        self.masks, self.share = masks, share
 
     def step(
         self,
@@ -170,7 +181,88 @@ class LaneTile(Tile):
         here, there = code.offset(w, w_at, self.dtype), code.offset(x, x_at, self.dtype)
         for j, mask in enumerate(self.masks):
             at = j * self.lanes
-            column = code.load(here, at, self.dtype, self.lanes, masks[j] if masks else None)
+            own = masks[j] if masks else None
+            columns = [
+                code.load(here, turn * self.vectors * self.lanes + at, self.dtype, self.lanes, own)
+                for turn in range(self.share)
+            ]
             for row, offset in zip(self.sums, row_offsets, strict=True):
                 numbers = code.load(there, self._index(offset) + at, self.dtype, self.lanes, mask)
-                row[j].set(code.fma(numbers, column, row[j].value))
+                for turn, column in enumerate(columns):
+                    row[j].set(code.fma(turned(numbers, turn), column, row[j].value))
+
+
+class GroupTile(Tile):
+    """A tile of the products of each lane with each number of its group of lanes.
+
+    Its rows come group by group: in all rows of a group stand products with the same vector, in
+    row i those of each lane with number i of the lane's group.
+
+    Args:
+        code: where to write.
+        rows: how many rows, a multiple of `share`.
+        dtype: of the numbers.
+        mask: which lanes to read; `None` for all.
+        share: lanes of a group, a power of 2.
+    """
+
+    def __init__(self, code: Code, rows: int, dtype: str, mask: Value | None, share: int) -> None:
+        super().__init__(code, rows, 1, dtype)
+        self.mask, self.share = mask, share
+
+    def step(
+        self,
+        x: Address,
+        row_offsets: Sequence[Index],
+        x_at: Index,
+        w: Address,
+        w_at: Index,
+        masks: Sequence[Value | None] = (),
+    ) -> None:
+        """Adds the products of one step; see `Tile.step`. A group's rows have one offset."""
+        code = self.code
+        column = code.load(w, w_at, self.dtype, self.lanes, masks[0] if masks else None)
+        there = code.offset(x, x_at, self.dtype)
+        for first in range(0, self.rows, self.share):
+            at = row_offsets[first]
+            numbers = code.load(there, at, self.dtype, self.lanes, self.mask)
+            for turn in range(self.share):
+                # Row by row these are the numbers of one turn, not of one place in the group.
+                (total,) = self.sums[first + turn]
+                total.set(code.fma(turned(numbers, turn), column, total.value))
+
+    def load(self, y: Address, row_offsets: Sequence[Index], masks: Sequence[Value | None]) -> None:
+        """Begins with what stands in an array; see `Tile.store`."""
+        super().load(y, row_offsets, masks)
+        self._exchange()
+
+    def store(
+        self,
+        y: Address,
+        row_offsets: Sequence[Index],
+        masks: Sequence[Value | None],
+        last: Callable[[Value, int, int], Value] | None = None,
+    ) -> None:
+        """Writes the sums; see `Tile.store`."""
+        self._exchange()
+        super().store(y, row_offsets, masks, last)
+
+    def _exchange(self) -> None:
+        """Between rows of turns and rows of places: a lane's place is its turn from the lane."""
+        code = self.code
+        for first in range(0, self.rows, self.share):
+            old = [self.sums[first + i][0].value for i in range(self.share)]
+            for i in range(self.share):
+                made = old[0]
+                for other in range(1, self.share):
+                    lanes = [(lane ^ i) % self.share == other for lane in range(self.lanes)]
+                    made = code.select(code.vector(lanes, "bool"), old[other], made)
+                self.sums[first + i][0].set(made)
+
+
+def turned(numbers: Value, turn: int) -> Value:
+    """A vector whose lane i is lane i ^ turn of another."""
+    if not turn:
+        return numbers
+    lanes = numbers.type.lanes
+    return numbers.code.shuffle(numbers, numbers, [lane ^ turn for lane in range(lanes)])

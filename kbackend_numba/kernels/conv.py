@@ -38,9 +38,18 @@ def _declined(inputs: Specs, outputs: Specs) -> bool:
     return specs[0].dtype not in _DTYPES or not all(s.size for s in specs)
 
 
-def _apart(inner: int, filters: int, groups: int) -> bool:
-    """Whether each channel has one filter of its own."""
-    return inner == 1 and groups == filters > 1
+def _apart(inner: int, filters: int, groups: int, dtype: str) -> int:
+    """Channels of a group, if it has as many filters and vectors are whole groups; else 0."""
+    lanes = host().lanes(4 if dtype == "float32" else 8)
+    alike = groups > 1 and filters == inner * groups
+    return inner if alike and inner < lanes and lanes % inner == 0 else 0
+
+
+def _lanewise(share: int, filters: int, back: bool) -> Filters:
+    """Filters whose channels are lanes, as one group; see `_apart`."""
+    if share > 1 and back:
+        return Filters(1, 1, filters, 1, filters, 0, share * filters)
+    return Filters(1, 1, filters, filters, 1, 0, share * filters)
 
 
 def _tile(window: Ints, strides: Ints, dilation: Ints, groups: int, *arrays: Spec) -> int:
@@ -67,16 +76,17 @@ def _forward(
     axes = axes_of(x.shape[1:-1], y.shape[1:-1], tuple(window), strides, padding, dilation)
     every = Pass(three(axes), tuple(range(prod(window))), (0, 0, 0), (1, 1, 1))
     shapes = _spread(x.shape), _spread(y.shape)
-    if _apart(inner, filters, groups):
-        alone = Filters(1, 1, filters, filters, 1, 0, filters)
-        return correlation(*shapes, x.dtype, [every], alone, True, ended)
+    apart = _apart(inner, filters, groups, x.dtype)
+    if apart:
+        lanewise = _lanewise(apart, filters, False)
+        return correlation(*shapes, x.dtype, [every], lanewise, apart, ended)
     each = filters // groups
     how = Filters(groups, inner, each, filters, 1, each, inner * filters)
     m = _tile(tuple(window), strides, dilation, groups, x, y)
     if m and pays(winograd_parts.cost(m, y.shape, inner), 9 * inner * y.size):
         low = tuple([pair[0] for pair in padding])
         return winograd_parts.convolution(m, low, *shapes, how, False, ended)
-    return correlation(*shapes, x.dtype, [every], how, False, ended)
+    return correlation(*shapes, x.dtype, [every], how, 0, ended)
 
 
 def _backward(
@@ -92,10 +102,10 @@ def _backward(
     groups: int = 1,
 ) -> Native:
     *window, inner, filters = w.shape
-    each, apart = filters // groups, _apart(inner, filters, groups)
+    each, apart = filters // groups, _apart(inner, filters, groups, g.dtype)
     how = Filters(groups, each, inner, 1, filters, each, inner * filters)
     if apart:
-        how = Filters(1, 1, filters, filters, 1, 0, filters)
+        how = _lanewise(apart, filters, True)
     shapes = _spread(g.shape), _spread(x.shape)
     m = _tile(tuple(window), strides, dilation, groups, g, x)
     if m and pays(winograd_parts.cost(m, x.shape, filters), 9 * inner * g.size):
@@ -176,7 +186,7 @@ def _filter_gradient(
         low = tuple([pair[0] for pair in padding])
         return winograd_filter.filter_gradient(m, low, _spread(x.shape), _spread(g.shape))
     axes = axes_of(x.shape[1:-1], g.shape[1:-1], window, strides, padding, dilation)
-    apart = _apart(x.shape[-1] // groups, g.shape[-1], groups)
+    apart = _apart(x.shape[-1] // groups, g.shape[-1], groups, x.dtype)
     return filter_gradient(
         _spread(x.shape), _spread(g.shape), x.dtype, three(axes), 1 if apart else groups, apart
     )

@@ -28,7 +28,7 @@ from kbackend_numba.codegen.tile import LaneTile, Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.kernels.conv_source import SIZES as SOURCE
 from kbackend_numba.kernels.conv_source import Source, source_of, write_source
-from kbackend_numba.kernels.conv_weights import Filters, packing
+from kbackend_numba.kernels.conv_weights import Filters, packing, shared_packing
 from kbackend_numba.kernels.ending import Ending
 from kbackend_numba.native import Call, Native, native
 from kbackend_numpy.kernels.conv_axes import Axis
@@ -90,7 +90,7 @@ def correlation(
     dtype: str,
     passes: Sequence[Pass],
     filters: Filters,
-    apart: bool,
+    apart: int,
     ended: Ended,
 ) -> Native:
     """The kernel `y, x, w`, behind which others may stand that its ending takes.
@@ -101,7 +101,8 @@ def correlation(
         dtype: of all arrays.
         passes: which give the result, or a part of it.
         filters: how they lie in memory.
-        apart: whether each channel has a filter of its own, and nothing is summed over channels.
+        apart: 0 if channels are summed up, 1 if each channel has a filter of its own, else how many
+            channels make a group: a power of 2 below the lanes of a vector.
         ended: what becomes of the result.
     """
     # Passes of no taps write zeros; what they would read does not matter.
@@ -110,14 +111,20 @@ def correlation(
     source = source_of(x, axes, images, rows)
     width = panel_width(filters.columns, dtype)
     first, ending, operands = ended
-    pack, starts, packed = packing(filters, [p.taps for p in passes], width, dtype, (first, 2))
+    taps = [p.taps for p in passes]
+    if apart > 1:
+        # Several products a lane hide the time that each takes.
+        width = host().lanes(np.dtype(dtype).itemsize)
+        pack, starts, packed = shared_packing(filters, apart, taps, width, dtype, (first, 2))
+    else:
+        pack, starts, packed = packing(filters, taps, width, dtype, (first, 2))
     outer = max(p.axes[0].positions for p in passes)
     blocks = -(-outer // rows)
     sizes = _sizes(passes, starts, source, y, rows, blocks, filters, width)
-    operations = 2 * y[0] * y[-1] * filters.rows
+    operations = 2 * y[0] * y[-1] * filters.rows * max(1, apart)
     operations *= sum(len(p.taps) * prod(a.positions for a in p.axes) for p in passes)
     items = -(-x[0] // images) * blocks
-    tail = apart and filters.columns % width != 0
+    tail = apart > 0 and filters.columns % width != 0
     key = ("correlation", width, apart, tail, ending, dtype)
     call = Call(
         function(key, _Correlation(*key[1:]).write),
@@ -227,14 +234,14 @@ class _Correlation:
 
     Args:
         width: columns of a panel.
-        apart: whether channels are not summed up.
-        tail: whether that is so, and the last panel is not full.
+        apart: channels of a group, if these are lanes, else 0.
+        tail: whether they are, and the last panel is not full.
         ending: what becomes of the results.
         dtype: of all arrays.
     """
 
     def __init__(
-        self, width: int, apart: bool, tail: bool, ending: Ending | None, dtype: str
+        self, width: int, apart: int, tail: bool, ending: Ending | None, dtype: str
     ) -> None:
         self.width, self.apart, self.tail = width, apart, tail
         self.ending, self.dtype = ending, dtype
@@ -263,7 +270,7 @@ class _Correlation:
     def _pass(self, record: dict[str, Value], source: Address, into: Value, count: Value) -> None:
         """All panels of a pass over a block."""
         code, size = self.code, self.size
-        panel_step = record["runs"] * record["run"] * self.width
+        panel_step = record["runs"] * record["run"] * (self.width * max(1, self.apart))
         with code.loop(0, size["groups"]) as group, code.loop(0, size["panels"]) as panel:
             place = (group * size["panels"] + panel) * panel_step + record["weights"]
             w = code.offset(self.w, place, self.dtype)
@@ -293,7 +300,7 @@ class _Correlation:
         if not self.apart:
             return Tile(self.code, rows, self.vectors, self.dtype)
         read = masks if self.tail else [None] * self.vectors
-        return LaneTile(self.code, rows, self.vectors, self.dtype, read)
+        return LaneTile(self.code, rows, self.vectors, self.dtype, read, self.apart)
 
     def _finish(
         self,
@@ -323,7 +330,7 @@ class _Correlation:
             here = code.offset(x, code.size(record["at_runs"] + r), self.dtype)
             if self.apart:
                 # A run is one tap.
-                tile.step(here, x_at, 0, w, r * self.width)
+                tile.step(here, x_at, 0, w, r * (self.width * self.apart))
             else:
                 there = code.offset(w, r * step, self.dtype)
                 tile.accumulate(here, x_at, 1, there, self.width, record["run"])

@@ -19,7 +19,7 @@ from kbackend_numba import threads
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
 from kbackend_numba.codegen.target import host
-from kbackend_numba.codegen.tile import LaneTile, Tile
+from kbackend_numba.codegen.tile import GroupTile, LaneTile, Tile
 from kbackend_numba.codegen.value import Address, Value
 from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.kernels.conv_direct import FLOPS, panel_width, tile_rows
@@ -41,7 +41,7 @@ _ADDED = 4096
 
 
 def filter_gradient(
-    x: Ints, g: Ints, dtype: str, axes: tuple[Axis, Axis, Axis], groups: int, apart: bool = False
+    x: Ints, g: Ints, dtype: str, axes: tuple[Axis, Axis, Axis], groups: int, apart: int = 0
 ) -> Native:
     """The kernel `filters, x, g`.
 
@@ -51,11 +51,12 @@ def filter_gradient(
         dtype: of all arrays.
         axes: how its positions read x.
         groups: how many.
-        apart: whether each channel has a filter of its own; then there are no groups besides.
+        apart: channels of a group, if these are lanes; then there are no groups besides. Else 0.
     """
-    batch, columns, inner = x[0], g[-1] // groups, 1 if apart else x[-1] // groups
+    batch, columns, inner = x[0], g[-1] // groups, apart or x[-1] // groups
     itemsize = np.dtype(dtype).itemsize
-    width = panel_width(columns, dtype)
+    lanes = host().lanes(itemsize)
+    width = lanes if apart > 1 else panel_width(columns, dtype)
     lines = axes[0].positions
     line = axes[1].positions * axes[2].positions
     images = min(batch, max(1, _POSITIONS // (lines * line)))
@@ -65,8 +66,12 @@ def filter_gradient(
     count = taps * inner
 
     reads = [np.arange(a.taps) * a.dilation for a in axes]
-    at_row = _outer([*reads, np.arange(inner)], (*source.steps[1:], 1))
-    height, joined = _height(at_row, width // host().lanes(itemsize))
+    # Rows of lanes that share numbers read the same.
+    at_row = _outer([*reads, np.arange(inner)], (*source.steps[1:], 0 if apart else 1))
+    if apart > 1:
+        height, joined = apart * min(taps, max(1, tile_rows(1, host()) // apart)), False
+    else:
+        height, joined = _height(at_row, width // lanes)
     tiles = -(-count // height)
     blocks = -(-batch // images)
     sums = max(1, min(blocks, _ITEMS, _SUMS // (count * g[-1] * itemsize)))
@@ -160,14 +165,14 @@ class _Gradient:
     Args:
         height: rows of a tile.
         joined: whether they lie side by side.
-        apart: whether channels are not summed up.
+        apart: channels of a group, if these are lanes, else 0.
         width: columns of a panel.
         tail: whether the last panel is not full.
         dtype: of all arrays.
     """
 
     def __init__(
-        self, height: int, joined: bool, apart: bool, width: int, tail: bool, dtype: str
+        self, height: int, joined: bool, apart: int, width: int, tail: bool, dtype: str
     ) -> None:
         self.height, self.joined, self.apart = height, joined, apart
         self.width, self.tail, self.dtype = width, tail, dtype
@@ -223,7 +228,12 @@ class _Gradient:
                 masks = [code.first(left - j * self.lanes, self.lanes) for j in range(self.vectors)]
             with code.loop(first, last) as tile:
                 row = tile * self.height
-                rows = [code.minimum(row + i, size["count"] - 1) for i in range(self.height)]
+                share = max(1, self.apart)
+                firsts = [
+                    code.minimum(row + i, size["count"] - share)
+                    for i in range(0, self.height, share)
+                ]
+                rows = [first + i if i else first for first in firsts for i in range(share)]
                 y_at = [row * size["filters"] for row in rows]
                 self._tile(x, rows, w, y, y_at, masks, count, again)
 
@@ -245,8 +255,10 @@ class _Gradient:
             x_at: list[Value | int] = [*range(self.height)]
         else:
             x_at = [code.size(row + at_row) for row in rows]
-        if self.apart:
-            tile: Tile = LaneTile(code, self.height, self.vectors, self.dtype, masks)
+        if self.apart > 1:
+            tile: Tile = GroupTile(code, self.height, self.dtype, masks[0], self.apart)
+        elif self.apart:
+            tile = LaneTile(code, self.height, self.vectors, self.dtype, masks)
         else:
             tile = Tile(code, self.height, self.vectors, self.dtype)
         with code.when(again):

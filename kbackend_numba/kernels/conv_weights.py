@@ -86,6 +86,70 @@ def packing(
     return call, tuple(places), total
 
 
+def shared_packing(
+    filters: Filters,
+    share: int,
+    passes: Sequence[Sequence[int]],
+    width: int,
+    dtype: str,
+    arrays: tuple[int, int],
+) -> tuple[Call, tuple[int, ...], int]:
+    """The call that packs filters for tiles whose lanes share numbers; see `packing`, `LaneTile`.
+
+    Args:
+        filters: how they lie in memory, as if they had one group.
+        share: channels of a group.
+        passes: the taps that each pass reads, in their order.
+        width: columns of a panel.
+        dtype: of the numbers.
+        arrays: places of the packed and of the given filters.
+    """
+    panels = -(-filters.columns // width)
+    places, table, total = [], [], 0
+    for taps in passes:
+        places.append(total)
+        for i, tap in enumerate(taps):
+            table += [tap * filters.tap, total + i * share * width, len(taps) * share * width]
+        total += panels * len(taps) * share * width
+    turned = filters.column != 1
+    sizes = (filters.columns, panels, filters.row, filters.column, *table)
+    call = Call(
+        function(
+            ("pack shared filters", turned, share, width, dtype),
+            _pack_shared(turned, share, width, dtype),
+        ),
+        arrays,
+        sizes,
+        len(table) // 3 * panels,
+        share * width * _PACKING,
+    )
+    return call, tuple(places), total
+
+
+def _pack_shared(turned: bool, share: int, width: int, dtype: str) -> Callable[[Code], None]:
+    """Writes the function whose items are the panels of each tap."""
+
+    def write(code: Code) -> None:
+        columns, panels, row, column = [code.size(i) for i in range(4)]
+        with code.loop(code.begin, code.end) as item:
+            panel, entry = item % panels, item // panels * 3 + 4
+            source = code.offset(code.array(1), code.size(entry), dtype)
+            place = code.size(entry + 1) + panel * code.size(entry + 2)
+            target = code.offset(code.array(0), place, dtype)
+            with code.loop(0, width) as lane:
+                # What stands in the columns that aren't there does not matter.
+                here = code.minimum(panel * width + lane, columns - 1)
+                for turn in range(share):
+                    other = here ^ turn
+                    if turned:
+                        at = other * row + (here & (share - 1)) * column
+                    else:
+                        at = (other & (share - 1)) * row + here * column
+                    code.store(code.load(source, at, dtype), target, lane + turn * width)
+
+    return write
+
+
 def _pack(turned: bool, width: int, dtype: str) -> Callable[[Code], None]:
     """Writes the function whose items are the panels of each tap."""
 

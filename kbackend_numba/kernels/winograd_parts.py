@@ -69,6 +69,6 @@ def convolution(
         strips.append(strip((0, width), (height, y[3] - width)))
     for each in strips:
         later = ended._replace(scratch=ended.scratch + len(made.scratch))
-        other = correlation(x, y, "float32", [each], filters, False, later)
+        other = correlation(x, y, "float32", [each], filters, 0, later)
         made = native([*made.calls, *other.calls], [*made.scratch, *other.scratch])
     return made
