@@ -3,7 +3,8 @@
 NumPy lets go of the interpreter's lock while it computes, so threads that each work on a part of a
 large array run side by side. BLAS has threads of its own, which wait by spinning: beside another
 pool both lose. So inside `owned()` BLAS computes on the calling thread alone, and the pool splits
-the work; outside of it NumPy stays as the user has set it up.
+the work; outside of it NumPy stays as the user has set it up, or has as many threads as kbackend if
+the user asked that for fewer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from kbackend.base.threads import num_threads
+from kbackend.base.config import DEFAULT, Setting
+from kbackend.base.threads import follow, num_threads
 
 # Waking another thread and waiting for it costs 20 to 80 microseconds. Work that takes less than
 # this many nanoseconds on one thread is not split.
@@ -60,6 +62,29 @@ def _blas() -> _Blas | None:
 _lock = threading.Lock()
 _owners = 0
 _outside = 1
+# What BLAS had before somebody asked kbackend for fewer threads.
+_unlimited: int | None = None
+
+
+def _limit_blas(setting: Setting) -> None:
+    """Lets BLAS have no more threads than somebody asked for; as before if nobody did."""
+    global _outside, _unlimited
+    if _unlimited is None and setting.source == DEFAULT:
+        return
+    blas = _blas()
+    if blas is None:
+        return
+    with _lock:
+        now = _outside if _owners else blas.get()
+        _unlimited = _unlimited or now
+        most = _unlimited if setting.source == DEFAULT else min(_unlimited, setting.value)
+        if _owners:
+            _outside = most
+        elif most != now:
+            blas.set(most)
+
+
+follow(_limit_blas)
 
 
 def active() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from kbackend.base.config import DEFAULT, RUNTIME, Setting
 from kbackend.base.errors import ConfigError
@@ -11,6 +12,7 @@ from kbackend.base.errors import ConfigError
 _VARIABLES = ("KBACKEND_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 _found: Setting | None = None
+_followers: list[Callable[[Setting], None]] = []
 
 
 def _cores() -> int:
@@ -45,6 +47,18 @@ def thread_setting() -> Setting:
     return _found
 
 
+def follow(follower: Callable[[Setting], None]) -> None:
+    """Tells of the setting, now and whenever it changes.
+
+    Args:
+        follower: called with the setting. For libraries that have threads of their own.
+
+    >>> follow(lambda setting: None)
+    """
+    _followers.append(follower)
+    follower(thread_setting())
+
+
 def num_threads() -> int:
     """How many threads may compute at a time.
 
@@ -64,7 +78,7 @@ def num_threads() -> int:
 def set_num_threads(num_threads: int | None) -> None:
     """Set how many threads may compute at a time. Results do not depend on it.
 
-    Steps that are compiled already are compiled anew when they next run.
+    NumPy's BLAS gets no more of them either, also where others call it. Steps that are compiled already are compiled anew when they next run.
 
     Args:
         num_threads: the number, or None for what the environment says.
@@ -80,10 +94,12 @@ def set_num_threads(num_threads: int | None) -> None:
     global _found
     if num_threads is None:
         _found = None
-        return
-    if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
+    elif isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
         raise ConfigError(
             f"[set_num_threads] 'num_threads' must be a positive integer, or None for what the "
             f"environment says. Received: num_threads={num_threads!r}."
         )
-    _found = Setting("num_threads", num_threads, RUNTIME)
+    else:
+        _found = Setting("num_threads", num_threads, RUNTIME)
+    for follower in _followers:
+        follower(thread_setting())

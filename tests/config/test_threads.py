@@ -6,6 +6,7 @@ import pytest
 import kbackend
 from kbackend.base import threads
 from kbackend.base.errors import ConfigError
+from kbackend_numpy import threads as numpy_threads
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,8 @@ def test_environment_limits_the_cores(monkeypatch):
 @pytest.mark.parametrize("text", ["0", "-1", "two"])
 def test_nonsense_in_the_environment(monkeypatch, text):
     monkeypatch.setenv("KBACKEND_NUM_THREADS", text)
-    threads.set_num_threads(None)
+    with pytest.raises(ConfigError, match="KBACKEND_NUM_THREADS"):
+        threads.set_num_threads(None)
     with pytest.raises(ConfigError, match="KBACKEND_NUM_THREADS"):
         threads.num_threads()
 
@@ -60,3 +62,36 @@ def test_a_compiled_step_follows_the_setting():
         results.append(np.asarray(step(x)))
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+class Blas:
+    """Stands in for NumPy's, so that the test needs no cores."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def get(self):
+        return self.count
+
+    def set(self, count):
+        self.count = count
+
+
+def test_blas_has_no_more_threads_than_were_asked_for(monkeypatch):
+    blas = Blas(4)
+    monkeypatch.setattr(numpy_threads, "_blas", lambda: blas)
+    monkeypatch.setattr(numpy_threads, "_unlimited", None)
+    for name in ("KBACKEND_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    kbackend.config.set_num_threads(None)
+    assert blas.count == 4
+    kbackend.config.set_num_threads(2)
+    assert blas.count == 2
+    kbackend.config.set_num_threads(16)
+    assert blas.count == 4
+    with numpy_threads.owned():
+        kbackend.config.set_num_threads(3)
+        assert blas.count == 1
+    assert blas.count == 3
+    kbackend.config.set_num_threads(None)
+    assert blas.count == 4
