@@ -38,6 +38,6 @@ def table(cp: Any, cpx: Any) -> dict[str, Kernel]:
         merged |= family.kernels(cp)
     merged |= conv.kernels(cp, block_bytes=BLOCK_BYTES)
     merged |= window.kernels(cp, block_bytes=BLOCK_BYTES, look=False)
-    for own in (own_elementwise, own_movement, own_reduce, own_random):
+    for own in (own_elementwise, own_indexing, own_movement, own_reduce, own_random):
         merged |= own.kernels(cp)
-    return merged | own_indexing.kernels(cp, cpx) | own_linalg.kernels(cp, cpx)
+    return merged | own_linalg.kernels(cp, cpx)

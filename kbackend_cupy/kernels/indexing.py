@@ -23,16 +23,16 @@ _WORK: dict[str, dict[str, str]] = {
     "max": _WIDE,
     "min": _WIDE,
 }
-# dtype -> dtype of the same bits that atomicAdd takes.
-_ALIAS = {"int64": "uint64", "complex64": "float32", "complex128": "float64"}
+# dtype -> dtype of the same bits, or of its parts, that atomicAdd takes.
+_ALIAS = {"complex64": "float32", "complex128": "float64"}
 
 
 def _axes_first(ndim: int, axes: Ints) -> Ints:
     return (*axes, *(i for i in range(ndim) if i not in axes))
 
 
-def kernels(cp: Any, cpx: Any) -> dict[str, Kernel]:
-    """The kernels of this family on `cupy` and `cupyx`."""
+def kernels(cp: Any) -> dict[str, Kernel]:
+    """The kernels of this family on `cupy`."""
     combine = {"add": cp.add, "mul": cp.multiply, "max": cp.maximum, "min": cp.minimum}
 
     def checked(x: Any, indices: tuple[Any, ...], axes: Ints) -> tuple[Any, ...]:
@@ -94,7 +94,7 @@ def kernels(cp: Any, cpx: Any) -> dict[str, Kernel]:
         alias = _ALIAS.get(rows.dtype.name)
         if alias is not None:
             rows, values = rows.view(alias), cp.ascontiguousarray(values).view(alias)
-        cpx.scatter_add(rows, places, values)
+        cp.add.at(rows, places, values)
 
     def combined(x: Any, updates: Any, indices: tuple[Any, ...], mode: str) -> Any:
         """`scatter` into the leading axes, one per index."""

@@ -22,10 +22,11 @@ MODULES = (
     "cupy", "cupy.cuda", "cupy.cuda.compiler", "cupy.cuda.nvrtc", "cupy.cuda.runtime", "cupy.fft",
     "cupy.lib", "cupy.lib.stride_tricks", "cupy.linalg", "cupyx",
 )  # fmt: skip
-CLASSES = ("cupy.ndarray", "cupy.ElementwiseKernel", "cupy.cuda.Device")
+CLASSES = ("cupy.ndarray", "cupy.ElementwiseKernel", "cupy.add", "cupy.cuda.Device")
 
 # Functions compiled without a signature. CuPy's documentation gives these.
 COMPILED = {
+    "cupy.add.at": "a indices b=None",
     "cupy.ndarray.argmax": "axis=None out=None dtype=None keepdims=False",
     "cupy.ndarray.astype": "dtype order='K' casting=None subok=None copy=True",
     "cupy.ndarray.copy": "order='C'",

@@ -27,7 +27,7 @@ from tests.engines import cupy_api
 
 NAMES: dict[str, Any] = cupy_api.read()["names"]
 
-_ATOMIC = {"int32", "uint32", "uint64", "float16", "float32", "float64"}
+_ATOMIC = {"int32", "int64", "uint32", "uint64", "float16", "float32", "float64"}
 
 
 def signature_of(full: str) -> inspect.Signature | None:
@@ -188,10 +188,10 @@ def _errstate(*, linalg: str) -> Iterator[None]:
         _State.raising = before
 
 
-def _scatter_add(a: Any, slices: Any, value: Any) -> None:
+def _add_at(a: Any, indices: Any, b: Any) -> None:
     if a.dtype.name not in _ATOMIC:
-        raise TypeError(f"atomicAdd does not take {a.dtype}")
-    np.add.at(_plain(a), _plain(slices) % len(a), _plain(value))
+        raise TypeError(f"cupy.add.at does not take {a.dtype}")
+    np.add.at(_plain(a), _plain(indices) % len(a), _plain(b))
 
 
 def _asnumpy(a: Any) -> Any:
@@ -233,7 +233,6 @@ class Module:
             "cupy.ndarray": Array,
             "cupy.asnumpy": _asnumpy,
             "cupy.ElementwiseKernel": lambda inputs, outputs, code, name: _KERNELS[name],
-            "cupyx.scatter_add": _scatter_add,
             "cupyx.errstate": _errstate,
         }.get(full)
         if own is not None:
@@ -258,6 +257,8 @@ class Module:
             with np.errstate(all="ignore"):
                 return _wrap(fn(*args, **kwargs))
 
+        if f"{full}.at" in NAMES:
+            vars(function)["at"] = _add_at
         return function
 
 

@@ -53,6 +53,22 @@ def test_a_transposed_gradient(name, count, counted, params, shape, rng):
     check(COMPOSITES[name], inputs, params)
 
 
+@pytest.mark.parametrize("shape", [(), (150, 301)])
+@pytest.mark.parametrize(("name", "count"), [("adam_update", 4), ("amsgrad_update", 5)])
+def test_faint_moments_become_zero_at_times(name, count, shape, rng):
+    """Else they would fade until they are subnormal, and stay there and be slow."""
+    inputs = _inputs(rng, count, shape, True)
+    inputs[1][...] = 0.0
+    for moment in inputs[2:4]:
+        moment[...] = 1e-36
+    for iterations, epsilon, gone in ((62, 1e-7, False), (63, 1e-7, True), (63, 1e-30, False)):
+        inputs[-1] = np.array(iterations, np.int32)
+        params = {**BETAS, "epsilon": epsilon}
+        check(COMPOSITES[name], inputs, params)
+        for moment in COMPOSITES[name].fn(*inputs, **params)[1:3]:
+            assert (moment == 0).all() == gone
+
+
 def test_parameters_and_moments_are_overwritten(rng):
     inputs = _inputs(rng, 4, (3, 4), True)
     specs = tuple(map(spec, inputs))
