@@ -25,6 +25,13 @@ _LARGE = 1 << 22
 # Nanoseconds for a byte of the parameter, roughly.
 _COST = 0.5
 
+# An average that small is nothing beside a parameter, nor its root beside an `epsilon` above
+# `_LEAST`. Left alone, the averages of what has no gradient any more fade until they are subnormal
+# and stay there, and each operation on theirs takes a processor a hundred times as long. So that
+# looking for them costs nothing, it is done every so many steps.
+_FAINT = {"float32": 2.0**-110, "float64": 2.0**-960}
+_LEAST, _EVERY = 2.0**-40, 64
+
 _Rule = Callable[..., None]
 # `(kind, **parameters)` to the function that turns the 0-d arrays at the end of the arguments into
 # the rule's scalars, as 0-d arrays.
@@ -172,6 +179,12 @@ def _moments(
     np.add(v, t, out=v_out)
 
 
+def _fade(average: Any, t: Any) -> None:
+    """Makes faint numbers 0; `t` is scratch."""
+    np.abs(average, out=t)
+    average[t < _FAINT[average.dtype.name]] = 0
+
+
 def _adam_step(p: Any, m: Any, v: Any, p_out: Any, t: Any, u: Any, alpha: Any, eps: Any) -> None:
     np.sqrt(v, out=t)
     t += eps
@@ -182,18 +195,24 @@ def _adam_step(p: Any, m: Any, v: Any, p_out: Any, t: Any, u: Any, alpha: Any, e
 
 def _adam(
     p: Any, g: Any, m: Any, v: Any, p_out: Any, m_out: Any, v_out: Any, t: Any, u: Any,
-    alpha: Any, share_1: Any, share_2: Any, epsilon: Any,
+    alpha: Any, share_1: Any, share_2: Any, epsilon: Any, fading: bool,
 ) -> None:  # fmt: skip
     _moments(g, m, v, m_out, v_out, t, share_1, share_2)
+    if fading:
+        _fade(m_out, t)
+        _fade(v_out, t)
     _adam_step(p, m_out, v_out, p_out, t, u, alpha, epsilon)
 
 
 def _amsgrad(
     p: Any, g: Any, m: Any, v: Any, v_max: Any,
     p_out: Any, m_out: Any, v_out: Any, max_out: Any, t: Any, u: Any,
-    alpha: Any, share_1: Any, share_2: Any, epsilon: Any,
+    alpha: Any, share_1: Any, share_2: Any, epsilon: Any, fading: bool,
 ) -> None:  # fmt: skip
     _moments(g, m, v, m_out, v_out, t, share_1, share_2)
+    if fading:
+        _fade(m_out, t)
+        _fade(v_out, t)
     np.maximum(v_max, v_out, out=max_out)
     _adam_step(p, m_out, max_out, p_out, t, u, alpha, epsilon)
 
@@ -204,9 +223,11 @@ def _adam_scalars(kind: Any, beta_1: float, beta_2: float, epsilon: float) -> An
     def scalars(lr: Any, iterations: Any) -> Any:
         # The learning rate with both corrections, in its own dtype.
         own = lr.dtype.type
-        step, one = own(int(iterations) + 1), own(1)
+        number = int(iterations) + 1
+        step, one = own(number), own(1)
         widened = lr[()] * np.sqrt(one - own(beta_2) ** step)
-        return (np.asarray(widened / (one - own(beta_1) ** step)), *fixed)
+        fading = number % _EVERY == 0 and epsilon > _LEAST
+        return (np.asarray(widened / (one - own(beta_1) ** step)), *fixed, fading)
 
     return scalars
 
