@@ -78,7 +78,8 @@ def num_threads() -> int:
 def set_num_threads(num_threads: int | None) -> None:
     """Set how many threads may compute at a time. Results do not depend on it.
 
-    NumPy's BLAS gets no more of them either, also where others call it. Steps that are compiled already are compiled anew when they next run.
+    NumPy's BLAS gets no more of them either, also where others call it. Steps that are compiled
+    already are compiled anew when they next run.
 
     Args:
         num_threads: the number, or None for what the environment says.

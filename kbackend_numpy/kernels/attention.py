@@ -87,7 +87,7 @@ def _plan(
     # The factor of the products takes the change to another base with it, if nothing is in between.
     other = query.dtype == "float32" and soft_cap is None and not biased
     power, base = (POWER, BASE) if other else (np.exp, e)
-    factor, high = np.array(scale / log(base), dtype), HIGH / log(base)
+    factor, most = np.array(scale / log(base), dtype), e**HIGH
     floor = dtype.type(_FLOOR[query.dtype])
     cap = None if soft_cap is None else np.array(soft_cap, dtype)
     future = np.triu(np.ones((rows, keys), np.bool_), 1) if is_causal else None
@@ -122,10 +122,10 @@ def _plan(
 
         def exponentials(x: Array, sums: Array) -> bool:
             """In place, with the sums of rows; false where they may have lost digits."""
-            if not np.maximum.reduce(x, None) <= high:
-                return False
             power(x, x)
-            return bool(np.minimum.reduce(row_sums(x, sums)) >= LOW)
+            row_sums(x, sums)
+            # NaN, which they also have in common, is neither.
+            return bool(np.minimum.reduce(sums) >= LOW and np.maximum.reduce(sums) <= most)
 
         def attend(block: _Block, own: Sequence[Array]) -> None:
             n, h, t = block.sizes()

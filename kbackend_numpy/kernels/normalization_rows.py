@@ -55,7 +55,7 @@ def _blocks(cut: Cut, part: int, spare: Array) -> Iterator[tuple[slice, list[Arr
 def standardize(rows: int, columns: int, dtype: Any) -> Plan:
     """`run(x, scale, offset, epsilon, y, mean, variance, *scratch)`"""
     cut = Cut(rows, columns, dtype.itemsize, _FORWARD)
-    one, n = ones(columns, dtype), np.array(columns, dtype)
+    share, n = np.full(columns, 1 / columns, dtype), np.array(columns, dtype)
     count = joined(cut.step, columns)
 
     def run(
@@ -68,8 +68,7 @@ def standardize(rows: int, columns: int, dtype: Any) -> Plan:
         def part(index: int) -> None:
             for at, (outer,) in _blocks(cut, index, spare):
                 out, m, v, inverse = y[at], mean[at], variance[at], inverses[at]
-                np.dot(x[at], one, out=m)
-                np.divide(m, n, out=m)
+                np.dot(x[at], share, out=m)
                 np.subtract(x[at], _spread(m, out), out=out)
                 np.vecdot(out, out, out=v)
                 np.divide(v, n, out=v)
