@@ -13,6 +13,7 @@ among the sizes, so that one compiled function does all shapes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby, product
 from math import prod
 from typing import Any, NamedTuple
 
@@ -41,6 +42,9 @@ _POSITIONS, _FEW_POSITIONS = 240, 96
 _BLOCKS = 16
 # Bytes of a block's source, which is read once for each panel.
 _SOURCE = 384 << 10
+# Share of the positions that should read nothing beyond the source, for the others to be passes of
+# their own, and how many of these may come from one.
+_INNER, _PARTS = 0.7, 9
 # Floating point operations in a nanosecond.
 FLOPS = 150.0
 
@@ -105,6 +109,8 @@ def correlation(
             channels make a group: a power of 2 below the lanes of a vector.
         ended: what becomes of the result.
     """
+    if apart and any(axis.stride > 1 for axis in passes[0].axes):
+        passes = _unpadded(passes)
     # Passes of no taps write zeros; what they would read does not matter.
     axes = [p.axes for p in passes if p.taps] or [passes[0].axes]
     images, rows = _block(x, passes, np.dtype(dtype).itemsize)
@@ -135,6 +141,62 @@ def correlation(
     )
     scratch = (Spec((packed,), dtype), Spec((threads.count(), source.room), dtype))
     return native([pack, call], scratch)
+
+
+def _unpadded(passes: Sequence[Pass]) -> Sequence[Pass]:
+    """Passes that read nothing beyond the source, where that pays: positions at its borders make
+    passes of their own, of fewer taps. Where less is computed than read, a copy of the source with
+    zeros around it would take as long as the rest."""
+    found = [part for each in passes for part in _parts(each)]
+    found.sort(key=_count, reverse=True)
+    inner = sum(map(_count, found[: len(passes)]))
+    pays = len(found) <= _PARTS * len(passes) and inner >= _INNER * sum(map(_count, found))
+    return found if pays else passes
+
+
+def _count(each: Pass) -> int:
+    return prod(axis.positions for axis in each.axes)
+
+
+def _parts(whole: Pass) -> list[Pass]:
+    """A pass, cut so that the positions of a part have the same taps inside of the source."""
+    taps = np.reshape(np.array(whole.taps, int), [axis.taps for axis in whole.axes])
+    parts = []
+    for cuts in product(*map(_cuts, whole.axes)):
+        axes = [
+            axis._replace(
+                positions=count, taps=tap.stop - tap.start,
+                start=axis.start + first * axis.stride + tap.start * axis.dilation,
+            )
+            for axis, (first, count, tap) in zip(whole.axes, cuts, strict=True)
+        ]  # fmt: skip
+        steps = zip(whole.first, whole.every, cuts, strict=True)
+        parts.append(
+            Pass(
+                (axes[0], axes[1], axes[2]),
+                tuple(taps[tuple([tap for _, _, tap in cuts])].reshape(-1).tolist()),
+                tuple([first + every * skipped for first, every, (skipped, _, _) in steps]),
+                whole.every,
+            )
+        )
+    return parts
+
+
+def _cuts(axis: Axis) -> list[tuple[int, int, slice]]:
+    """Neighbouring positions that have the same taps inside: the first, how many, the taps."""
+
+    def inside(position: int) -> tuple[int, int]:
+        start = axis.start + position * axis.stride
+        low = min(axis.taps, max(0, -(start // axis.dilation)))
+        high = min(axis.taps, max(low, -((start - axis.size) // axis.dilation)))
+        return low, high
+
+    cuts, first = [], 0
+    for (low, high), group in groupby(map(inside, range(axis.positions))):
+        count = len(list(group))
+        cuts.append((first, count, slice(low, high)))
+        first += count
+    return cuts
 
 
 def _block(x: Ints, passes: Sequence[Pass], itemsize: int) -> tuple[int, int]:

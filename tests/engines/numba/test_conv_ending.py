@@ -9,7 +9,8 @@ from tests.engines.numba import harness
 from tests.engines.numba.test_conv import CASES, calls
 
 NAMES = ("plain", "same", "odd channels", "strides", "groups", "groups of four, strided",
-         "wide groups", "depthwise", "1-D", "3-D", "short, padded", "short, left over")  # fmt: skip
+         "wide groups", "depthwise", "depthwise, borders apart", "1-D", "3-D", "short, padded",
+         "short, left over")  # fmt: skip
 
 
 def ended(shape):
