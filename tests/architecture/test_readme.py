@@ -11,7 +11,7 @@ def test_first_bash_block_holds_the_demo_and_the_tests() -> None:
     assert block is not None
     demo, tests = block.group(1).splitlines()
     assert demo == "pip install -e . && python -m kbackend demo"
-    assert tests == "pip install -e '.[dev]' && python -m pytest"
+    assert tests == "pip install -e '.[dev]' && python -m pytest -n auto"
 
 
 def test_linked_files_exist() -> None:
