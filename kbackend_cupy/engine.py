@@ -15,12 +15,15 @@ from kbackend.engine.interface import Engine, Probe
 from kbackend.engine.program import REDUCTIONS, Prepared, Program, Runner, Spec
 from kbackend_cupy.codegen import operations
 from kbackend_cupy.dtypes import SUPPORTED, require
+from kbackend_cupy.memory import watched
 from kbackend_cupy.prepare import Preparer
 from kbackend_cupy.probe import import_cupy, probe
 from kbackend_cupy.replay import Replay
 from kbackend_cupy.table import table
 
 _DEVICE = re.compile(r"(?:gpu|cuda)(?::(\d+))?")
+# The kind of device in DLPack.
+_DLPACK_CUDA = 2
 
 
 class CupyEngine(Engine):
@@ -39,7 +42,8 @@ class CupyEngine(Engine):
     def __init__(self) -> None:
         cp, cpx = import_cupy()
         self._cp = cp
-        super().__init__(table(cp, cpx), {})
+        kernels = {name: watched(cp, name, one) for name, one in table(cp, cpx).items()}
+        super().__init__(kernels, {})
         self._preparer = Preparer(cp)
 
     @classmethod
@@ -48,17 +52,28 @@ class CupyEngine(Engine):
         return probe()
 
     def asarray(self, value: Any, dtype: str | None = None, copy: bool = True) -> Any:
-        """`value` as an array on the device; see `Engine.asarray`. Host data is always copied."""
+        """`value` as an array on the device; see `Engine.asarray`. Host data is always copied.
+
+        What other libraries have on the device (`__cuda_array_interface__`, DLPack) stays there.
+        """
         cp = self._cp
         wanted = None if dtype is None else dtypes.numpy_dtype(require(dtype))
         if not self.owns(value):
-            value = np.asarray(value, dtype=wanted)
+            value = self._on_device(value, wanted)
         if dtypes.DTYPE_NAMES.get(value.dtype) not in SUPPORTED:
             raise TypeError(
                 f"Can't make a tensor of values with the dtype {value.dtype} on the engine 'cupy'. "
                 f"Supported: {', '.join(sorted(SUPPORTED))}."
             )
         return cp.array(value, dtype=wanted, copy=copy)
+
+    def _on_device(self, value: Any, dtype: Any) -> Any:
+        """Another library's array as CuPy's, if it lies on a device, else as NumPy's."""
+        if hasattr(value, "__cuda_array_interface__"):
+            return self._cp.asarray(value)
+        if hasattr(value, "__dlpack_device__") and value.__dlpack_device__()[0] == _DLPACK_CUDA:
+            return self._cp.from_dlpack(value)
+        return np.asarray(value, dtype=dtype)
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """A host copy; waits for the device. See `Engine.to_numpy`."""

@@ -18,6 +18,7 @@ from kbackend_cupy.capture import Recorder
 from kbackend_cupy.codegen.together import together
 from kbackend_cupy.grouping import alone, groups
 from kbackend_cupy.launches import PreparedCalls, caller
+from kbackend_cupy.memory import arena
 from kbackend_cupy.modules import Modules
 from kbackend_cupy.scan import PreparedScan
 
@@ -38,7 +39,7 @@ class Replay:
     def __init__(self, cp: Any, engine: Engine, modules: Modules, program: Program) -> None:
         self._cp, self._engine, self._modules = cp, engine, modules
         self.program = program
-        self._arena = cp.cuda.alloc(program.arena) if program.arena else None
+        self._arena = arena(cp, program)
         self._fixed: dict[int, Any] = dict(program.constants)
         self._bound: dict[int, Any] = {}
         # Value that moves -> who takes its array: (arguments, position, how it is viewed)

@@ -92,6 +92,13 @@ class Tensor:
     def __dlpack_device__(self) -> Any:
         return self.array.__dlpack_device__()
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        # To be read only, since a Tensor never changes; arrays on the host have no such attribute.
+        found = dict(self.array.__cuda_array_interface__)
+        found["data"] = (found["data"][0], True)
+        return found
+
     def item(self) -> Any:
         """The single value as a Python scalar."""
         return self.engine.to_numpy(self.array).item()

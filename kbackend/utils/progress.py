@@ -189,7 +189,8 @@ class Progbar:
 
 def _host(value: Any) -> np.ndarray:
     # Only here do values that still live on a device come to the host.
-    return np.asarray(value.get() if hasattr(value, "__cuda_array_interface__") else value)
+    on_device = hasattr(value, "__cuda_array_interface__") and hasattr(value, "get")
+    return np.asarray(value.get() if on_device else value)
 
 
 def _visible(text: str) -> int:

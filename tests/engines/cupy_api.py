@@ -19,8 +19,8 @@ PATH = pathlib.Path(__file__).with_name("cupy_api.json")
 
 # The modules whose names are listed, and the classes whose attributes are.
 MODULES = (
-    "cupy", "cupy.cuda", "cupy.cuda.compiler", "cupy.cuda.nvrtc", "cupy.cuda.runtime", "cupy.fft",
-    "cupy.lib", "cupy.lib.stride_tricks", "cupy.linalg", "cupyx",
+    "cupy", "cupy.cuda", "cupy.cuda.compiler", "cupy.cuda.memory", "cupy.cuda.nvrtc",
+    "cupy.cuda.runtime", "cupy.fft", "cupy.lib", "cupy.lib.stride_tricks", "cupy.linalg", "cupyx",
 )  # fmt: skip
 CLASSES = ("cupy.ndarray", "cupy.ElementwiseKernel", "cupy.add", "cupy.cuda.Device")
 

@@ -1,0 +1,73 @@
+"""Arrays that other libraries share with tensors on a device, and a device that is full."""
+
+import numpy as np
+import pytest
+
+import kbackend as keras
+from kbackend.core.tensor import tensor
+from kbackend.engine.program import ARENA, Place, Program, Spec
+from kbackend_cupy.memory import DeviceMemoryError, arena
+
+
+@pytest.fixture
+def gpu(simulator):
+    keras.set_backend("cupy")
+    return simulator
+
+
+class Foreign:
+    """Another library's array, of which only the interface is known."""
+
+    def __init__(self, array, *names):
+        for name in names:
+            setattr(type(self), name, property(lambda self, name=name: getattr(array, name)))
+
+
+@pytest.mark.parametrize(
+    "names", [("__cuda_array_interface__",), ("__dlpack__", "__dlpack_device__")]
+)
+def test_arrays_of_others_stay_on_the_device(gpu, cp, names):
+    kind = type("Foreign", (Foreign,), {})
+    array = cp.arange(6, dtype="float32").reshape(2, 3)
+    with gpu.counted() as found:
+        x = tensor(kind(array, *names))
+        shared = tensor(kind(array, *names), copy=False)
+    assert found[0].to_host == found[0].to_device == 0
+    assert x.array.data.ptr != array.data.ptr and shared.array.data.ptr == array.data.ptr
+    np.testing.assert_array_equal(np.array(x), np.arange(6).reshape(2, 3))
+
+
+def test_others_take_tensors(gpu, cp):
+    x = keras.ops.reshape(keras.ops.arange(6, dtype="float32"), (2, 3))
+    one = cp.asarray(x)
+    assert one.data.ptr == x.array.data.ptr
+    assert x.__cuda_array_interface__["data"] == (x.array.data.ptr, True)
+    other = cp.from_dlpack(x)
+    other[:] = 0
+    # A tensor never changes.
+    np.testing.assert_array_equal(np.array(x), np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(cp.asnumpy(one), np.array(x))
+
+
+def test_tensors_on_the_host_have_no_interface():
+    with keras.use_backend("numpy"):
+        assert not hasattr(keras.ops.ones(3), "__cuda_array_interface__")
+
+
+def test_a_full_device_names_what_is_too_large(gpu, cp):
+    x = keras.ops.ones((1024, 512))
+    cp.get_default_memory_pool().free_all_blocks()
+    used = cp.cuda.runtime.memGetInfo()
+    room = used[1] - used[0] + (1 << 20)
+    with gpu.memory(room), pytest.raises(DeviceMemoryError) as found:
+        keras.ops.concatenate([x, x])
+    text = str(found.value)
+    assert "float32(1024, 512) of 2.0 MiB" in text and "1.0 MiB of the device's" in text
+    spec = Spec((1024, 1024), "float32")
+    program = Program((spec,), (Place(ARENA),), {}, (), (), (), (), spec.size * 4, name="step")
+    with (
+        gpu.memory(room),
+        pytest.raises(MemoryError, match=r"\[step\].*4.0 MiB, of which") as found,
+    ):
+        arena(cp, program)
+    assert "float32(1024, 1024) of 4.0 MiB" in str(found.value)
