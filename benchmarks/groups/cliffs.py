@@ -12,7 +12,7 @@ from .macro import measure
 GROUP = "cliffs"
 
 # `--quick` takes these, unless some are asked for.
-_QUICK_MODELS = ("gru", "mobile", "deep")
+_QUICK_MODELS = ("gru", "mobile")
 
 
 def run(bench: Bench) -> None:
