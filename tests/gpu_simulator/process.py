@@ -28,8 +28,13 @@ def _run(command: list[str], seconds: int, **environment: str) -> subprocess.Com
 
 
 def pytest_with_gpu(path: Path, marks: str, seconds: int) -> subprocess.CompletedProcess[str]:
-    """Runs the tests of a file that have these marks, in a process with the simulated GPU."""
+    """Runs the tests of a file that have these marks, in a process with the simulated GPU.
+
+    Those that are not written for the simulated GPU run on the CuPy engine where they choose none.
+    """
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-m", marks]
+    if path.parent.name != "simulated":
+        command += ["-p", "tests.gpu_simulator.plugin", "--engine", "cupy"]
     command.append(str(path))
     return _run(command, seconds, **{_VARIABLE: "1"})
 

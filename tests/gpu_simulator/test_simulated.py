@@ -18,9 +18,18 @@ FILES = sorted(
     ]
 )
 
+# Others that hold on the CuPy engine, too.
+LAYERS = [
+    process.ROOT / "tests/layers" / name
+    for name in ("test_core.py", "test_normalization.py", "test_reshaping.py")
+]
+
 
 def cases():
     """Files, and which of their tests."""
+    for path in LAYERS:
+        name = path.stem.replace("test_", "layers-")
+        yield pytest.param(path, "not slow", id=name, marks=pytest.mark.slow)
     for path in FILES:
         name = path.stem.removeprefix("test_")
         yield pytest.param(path, "not slow", id=name)
