@@ -54,20 +54,26 @@ def test_tensors_on_the_host_have_no_interface():
         assert not hasattr(keras.ops.ones(3), "__cuda_array_interface__")
 
 
-def test_a_full_device_names_what_is_too_large(gpu, cp):
-    x = keras.ops.ones((1024, 512))
-    cp.get_default_memory_pool().free_all_blocks()
-    used = cp.cuda.runtime.memGetInfo()
-    room = used[1] - used[0] + (1 << 20)
-    with gpu.memory(room), pytest.raises(DeviceMemoryError) as found:
-        keras.ops.concatenate([x, x])
+@pytest.fixture
+def full(gpu, cp):
+    """A device with one more MiB, and a pool that holds nothing from before."""
+    free, total = cp.cuda.runtime.memGetInfo()
+    with cp.cuda.using_allocator(cp.cuda.MemoryPool().malloc):
+        x = keras.ops.ones((1024, 512))
+        with gpu.memory(total - free + x.nbytes + (1 << 20)):
+            yield x
+
+
+def test_a_result_that_is_too_large_is_named(full):
+    with pytest.raises(DeviceMemoryError, match=r"\[concatenate\]") as found:
+        keras.ops.concatenate([full, full])
     text = str(found.value)
     assert "float32(1024, 512) of 2.0 MiB" in text and "1.0 MiB of the device's" in text
+
+
+def test_a_program_that_is_too_large_is_named(full, cp):
     spec = Spec((1024, 1024), "float32")
     program = Program((spec,), (Place(ARENA),), {}, (), (), (), (), spec.size * 4, name="step")
-    with (
-        gpu.memory(room),
-        pytest.raises(MemoryError, match=r"\[step\].*4.0 MiB, of which") as found,
-    ):
+    with pytest.raises(MemoryError, match=r"\[step\].*4.0 MiB, of which") as found:
         arena(cp, program)
     assert "float32(1024, 1024) of 4.0 MiB" in str(found.value)
