@@ -15,7 +15,7 @@ from kbackend_numba.codegen import runtime
 from kbackend_numba.codegen.compile import Function
 
 # Nanoseconds that a call must take before other threads help, and that a chunk of it should take.
-_WORTH_SHARING = 15_000.0
+_WORTH_SHARING = 12_000.0
 _WORTH_A_CHUNK = 4_000.0
 # Chunks for each thread: so that one that comes late leaves little behind.
 _CHUNKS = 4

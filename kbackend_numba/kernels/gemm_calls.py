@@ -179,7 +179,9 @@ def blocks(problem: Problem, scratch: int) -> tuple[tuple[Call, ...], tuple[Spec
         lambda code: writing.write_product(code, form, end.writer(code, len(writing.ARRAYS))),
     )
     arrays = (c.array, a.array, b.array, *room, *end.operands)
-    cost = (2.0 * k / FLOPS + end.cost) * whole / cut.items
+    # Lanes beyond the last column take their time, too.
+    lanes_used = problem.matrices * m * cut.panels * cut.width
+    cost = (2.0 * k / FLOPS * lanes_used + end.cost * whole) / cut.items
     calls = [Call(made, arrays, _in_order(writing.SIZES, sizes), cut.items, cost)]
     if cut.groups > 1:
         calls.append(_sum_of_groups(problem, cut.groups, c.array))
