@@ -15,7 +15,7 @@ from kbackend_numba.codegen.finish import Finish
 from kbackend_numba.codegen.pack import panel_rows
 from kbackend_numba.codegen.target import host
 from kbackend_numba.kernels.ending import Ending
-from kbackend_numba.kernels.gemm_plan import Plan, panel_width, plan
+from kbackend_numba.kernels.gemm_plan import READING, Plan, panel_width, plan
 from kbackend_numba.native import Call
 
 # Floating point operations per nanosecond on one thread, roughly.
@@ -179,9 +179,9 @@ def blocks(problem: Problem, scratch: int) -> tuple[tuple[Call, ...], tuple[Spec
         lambda code: writing.write_product(code, form, end.writer(code, len(writing.ARRAYS))),
     )
     arrays = (c.array, a.array, b.array, *room, *end.operands)
-    # Lanes beyond the last column take their time, too.
-    lanes_used = problem.matrices * m * cut.panels * cut.width
-    cost = (2.0 * k / FLOPS * lanes_used + end.cost * whole) / cut.items
+    # Lanes beyond the last column take their time, too; and few rows wait for the second matrix.
+    columns = problem.matrices * cut.panels * cut.width
+    cost = (max(2.0 * m, READING) * k * columns / FLOPS + end.cost * whole) / cut.items
     calls = [Call(made, arrays, _in_order(writing.SIZES, sizes), cut.items, cost)]
     if cut.groups > 1:
         calls.append(_sum_of_groups(problem, cut.groups, c.array))

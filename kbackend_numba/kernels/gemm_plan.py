@@ -25,6 +25,8 @@ _ITEM, _ITEMS_PER_THREAD = 1 << 19, 4
 _SIDE, _ENOUGH, _GROUP = 128, 16, 512
 # Packing a number costs as much as reading that many.
 _PACKING = 3
+# Operations that could be done while a number of the second matrix comes from memory.
+READING = 24
 
 
 class Heights(NamedTuple):
@@ -122,7 +124,13 @@ def plan(
     resumes = k_block < k_group or (add and groups == 1)
     tiles, rows, tall = heights(m, vectors, not resumes)
     across, down = _split(
-        panels, tiles, matrices * groups, 2 * rows * width * k_group, width, rows, packing
+        panels,
+        tiles,
+        matrices * groups,
+        max(2 * rows, READING) * width * k_group,
+        width,
+        rows,
+        packing,
     )
     most = max(1, _SECOND_CACHE // (itemsize * k_block))
     panels_item = max(1, min(_ceil(panels, across), most // width))
