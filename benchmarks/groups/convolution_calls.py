@@ -22,9 +22,7 @@ def load(peer: Peer, case: str, operation: str, method: str) -> bool:
     """
     chosen = next(c for c in CASES if c.name == case)
     made = _kernel(chosen, operation, method) if peer.ours else _torch(peer, chosen, operation)
-    made()
-    made()
-    alone.held[method] = made
+    alone.hold(method, made)
     return True
 
 

@@ -28,9 +28,7 @@ def load(peer: Peer, case: str, operation: str, method: str) -> bool:
         made = make(peer.start(), chosen, operation)
     if made is None:
         return False
-    made()
-    made()
-    alone.held[method] = made
+    alone.hold(method, made)
     return True
 
 

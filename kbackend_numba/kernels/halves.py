@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kbackend.engine.program import REDUCTIONS, Node, Prepared, Region, Spec
+from kbackend.engine.program import Node, Prepared, Region, Spec
 from kbackend_numba.codegen.elementwise import OPERATIONS
 from kbackend_numba.codegen.value import HALVES
 from kbackend_numba.kernels import region as regions
@@ -36,7 +36,7 @@ def prepare(
     if not any(halves) or name in ("cast", "bitcast"):
         return None
     own = dict(params)
-    if name in OPERATIONS and name not in REDUCTIONS:
+    if name in OPERATIONS:
         node = Node(name, tuple(range(len(inputs))), params, outputs[0])
         own = {"region": Region(inputs, (node,), (len(inputs),), outputs[0].shape)}
     region = own.get("region")
@@ -44,18 +44,16 @@ def prepare(
         return _between_casts(make, inputs, outputs, own, halves)
     if name == "epilogue":
         own["region"] = _widened(region, range(len(region.inputs)), region.outputs)
-        return _between_casts(make, inputs, outputs, own, halves)
-    # Kept results can't be cast inside; what is whole can.
-    specs = [*region.inputs, *[node.spec for node in region.nodes]]
-    kept = [i for i in region.outputs if specs[i].shape != region.shape]
-    known = [i for i in region.known if region.inputs[i].dtype in HALVES]
-    own["region"] = _widened(region, known, kept)
-    if own["region"] is None:
-        return None
-    inner = [i in kept and half for i, half in zip(region.outputs, halves, strict=False)]
-    inner += [i in known for i in range(len(inputs))]
-    make = regions.PREPARE["region"]
-    return _between_casts(make, inputs, outputs, own, inner)
+    else:
+        # Kept results can't be cast inside; what is whole can.
+        specs = [*region.inputs, *[node.spec for node in region.nodes]]
+        kept = [i for i in region.outputs if specs[i].shape != region.shape]
+        known = [i for i in region.known if region.inputs[i].dtype in HALVES]
+        own["region"] = _widened(region, known, kept)
+        halves = [i in kept and half for i, half in zip(region.outputs, halves, strict=False)]
+        halves += [i in known for i in range(len(inputs))]
+        make = regions.PREPARE["region"]
+    return own["region"] and _between_casts(make, inputs, outputs, own, halves)
 
 
 def _wide(spec: Spec) -> Spec:

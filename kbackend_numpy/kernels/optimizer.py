@@ -168,7 +168,7 @@ def _momentum_scalars(kind: Any, momentum: float, nesterov: bool) -> Any:
 
 
 def _moments(
-    g: Any, m: Any, v: Any, m_out: Any, v_out: Any, t: Any, share_1: Any, share_2: Any
+    g: Any, m: Any, v: Any, m_out: Any, v_out: Any, t: Any, share_1: Any, share_2: Any, fading: bool
 ) -> None:
     np.subtract(g, m, out=t)
     t *= share_1
@@ -177,6 +177,9 @@ def _moments(
     t -= v
     t *= share_2
     np.add(v, t, out=v_out)
+    if fading:
+        _fade(m_out, t)
+        _fade(v_out, t)
 
 
 def _fade(average: Any, t: Any) -> None:
@@ -197,10 +200,7 @@ def _adam(
     p: Any, g: Any, m: Any, v: Any, p_out: Any, m_out: Any, v_out: Any, t: Any, u: Any,
     alpha: Any, share_1: Any, share_2: Any, epsilon: Any, fading: bool,
 ) -> None:  # fmt: skip
-    _moments(g, m, v, m_out, v_out, t, share_1, share_2)
-    if fading:
-        _fade(m_out, t)
-        _fade(v_out, t)
+    _moments(g, m, v, m_out, v_out, t, share_1, share_2, fading)
     _adam_step(p, m_out, v_out, p_out, t, u, alpha, epsilon)
 
 
@@ -209,10 +209,7 @@ def _amsgrad(
     p_out: Any, m_out: Any, v_out: Any, max_out: Any, t: Any, u: Any,
     alpha: Any, share_1: Any, share_2: Any, epsilon: Any, fading: bool,
 ) -> None:  # fmt: skip
-    _moments(g, m, v, m_out, v_out, t, share_1, share_2)
-    if fading:
-        _fade(m_out, t)
-        _fade(v_out, t)
+    _moments(g, m, v, m_out, v_out, t, share_1, share_2, fading)
     np.maximum(v_max, v_out, out=max_out)
     _adam_step(p, m_out, max_out, p_out, t, u, alpha, epsilon)
 

@@ -8,6 +8,8 @@ from kbackend import layers, ops
 from kbackend.base import naming
 from kbackend.base.dtypes import numpy_dtype
 from kbackend.compiler.compiled import Compiled
+from kbackend.engine.program import Node, Region, Spec
+from kbackend_numba import table
 from kbackend_numba.codegen.target import host
 from kbackend_numba.native import Native
 
@@ -100,6 +102,18 @@ def test_functions(name, dtype):
     # Two kernels with a value between them that is rounded to half precision, and the result's.
     most = 4 * ROUNDING[dtype] * max(1.0, np.abs(wanted).max())
     np.testing.assert_allclose(found.astype("float32"), wanted, rtol=0, atol=most)
+
+
+def test_an_ending_that_reads_bits_is_left_to_numpy():
+    half, bits = Spec((4, 4), "float16"), Spec((4, 4), "uint16")
+    node = Node("bitcast", (0,), {"dtype": "uint16"}, bits)
+    params = {
+        "op": "dot",
+        "params": {"contract": ((1,), (0,))},
+        "region": Region((half,), (node,), (1,), half.shape),
+        "place": 0,
+    }
+    assert table.prepare("epilogue", (half, half), (bits,), params) is None
 
 
 @pytest.mark.parametrize("dtype", HALVES)
