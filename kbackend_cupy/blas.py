@@ -6,15 +6,17 @@ import ctypes
 import sys
 from typing import Any, NamedTuple
 
+from kbackend.base import config
 from kbackend.engine.program import Ints, Prepared, Spec
 from kbackend.engine.strides import contiguous_strides
 from kbackend_cupy.launches import from_calls
 
 Pairs = tuple[Ints, Ints]
 
-# cudaDataType, and the type that is computed in: float32 without the short products of TF32.
+# cudaDataType, and the type that is computed in: float32, with the short products of TF32 only
+# where they are asked for.
 _TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
-_SINGLE, _DOUBLE = 68, 70
+_SINGLE, _DOUBLE, _TF32 = 68, 70, 77
 _DEFAULT_ALGORITHM = -1
 # cuBLAS would allocate in a capture; NVIDIA's advice for its largest devices.
 _WORKSPACE = 32 << 20
@@ -181,6 +183,7 @@ class Blas:
         handle, library = self._handle(), self._load()
         kind, double = _TYPES[dtype], dtype == "float64"
         number: Any = ctypes.c_double if double else ctypes.c_float
+        computed = _computed(dtype)
         one, zero = number(1), number(0)
         c, large = ctypes.c_int, ctypes.c_longlong
         # cuBLAS goes by columns: what it takes for the transposed result is the result by rows.
@@ -196,11 +199,18 @@ class Blas:
                 ctypes.byref(zero),
                 ctypes.c_void_p(out.data.ptr), c(kind), c(p.columns),
                 large(p.rows * p.columns), c(p.batch),
-                c(_DOUBLE if double else _SINGLE), c(_DEFAULT_ALGORITHM),
+                c(computed), c(_DEFAULT_ALGORITHM),
             )  # fmt: skip
             _check(status, "cublasGemmStridedBatchedEx")
 
         return call
+
+
+def _computed(dtype: str) -> int:
+    """The type that products are computed in."""
+    if dtype == "float32" and config.float32_matmul_precision() == "high":
+        return _TF32
+    return _DOUBLE if dtype == "float64" else _SINGLE
 
 
 def _check(status: int, what: str) -> None:

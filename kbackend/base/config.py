@@ -18,6 +18,7 @@ from kbackend.base.errors import ConfigError
 
 FLOATX_VALUES = ("bfloat16", "float16", "float32", "float64")
 DATA_FORMATS = ("channels_last", "channels_first")
+PRECISIONS = ("highest", "high")
 
 RUNTIME = "set at run time"
 DEFAULT = "default"
@@ -69,10 +70,16 @@ def _check_data_format(value: Any) -> str | None:
     return text if isinstance(value, str) and text in DATA_FORMATS else None
 
 
+def _check_precision(value: Any) -> str | None:
+    return value if isinstance(value, str) and value in PRECISIONS else None
+
+
 class _Key(NamedTuple):
     default: Any
     check: Callable[[Any], Any]
     allowed: str
+    # An environment variable that goes before the file.
+    variable: str = ""
 
 
 def _one_of(values: tuple[str, ...]) -> str:
@@ -83,6 +90,9 @@ _KEYS: dict[str, _Key] = {
     "floatx": _Key("float32", _check_floatx, _one_of(FLOATX_VALUES)),
     "epsilon": _Key(1e-7, _check_epsilon, "a positive finite number"),
     "image_data_format": _Key("channels_last", _check_data_format, _one_of(DATA_FORMATS)),
+    "float32_matmul_precision": _Key(
+        "highest", _check_precision, _one_of(PRECISIONS), "KBACKEND_FLOAT32_MATMUL_PRECISION"
+    ),
 }
 _ENGINE_KEYS = ("kbackend", "backend")
 
@@ -161,14 +171,18 @@ def _read_file() -> _State:
     content = _parse(text, path) if text is not None else {}
     settings = {}
     for name, key in _KEYS.items():
-        if name not in content:
+        variable = os.environ.get(key.variable, "").strip().lower() if key.variable else ""
+        if variable:
+            place, given = f"environment variable {key.variable}", variable
+        elif name in content:
+            place, given = _place(text or "", path, name), content[name]
+        else:
             settings[name] = Setting(name, key.default, DEFAULT)
             continue
-        place = _place(text or "", path, name)
-        value = key.check(content[name])
+        value = key.check(given)
         if value is None:
             raise ConfigError(
-                f"[config] {place}: '{name}' must be {key.allowed}. Received: {content[name]!r}."
+                f"[config] {place}: '{name}' must be {key.allowed}. Received: {given!r}."
             )
         settings[name] = Setting(name, value, place)
     engines = []
@@ -339,14 +353,50 @@ def standardize_data_format(data_format: str | None) -> str:
     return checked
 
 
+def float32_matmul_precision() -> str:
+    """How precise products of float32 are in contractions and convolutions.
+
+    Returns:
+        `"highest"` or `"high"`; see `set_float32_matmul_precision`.
+
+    >>> float32_matmul_precision()
+    'highest'
+    """
+    try:
+        return _values["float32_matmul_precision"]  # type: ignore[no-any-return]
+    except KeyError:
+        return _get("float32_matmul_precision")  # type: ignore[no-any-return]
+
+
+def set_float32_matmul_precision(value: str) -> None:
+    """Set how precise products of float32 are in contractions and convolutions.
+
+    With `"highest"` both factors have all their 24 bits. `"high"` lets an engine round them to the
+    11 bits of TF32 where its device is faster with those; sums are float32 all the same. An engine
+    that has no such products goes on as with `"highest"`.
+
+    Args:
+        value: `"highest"` or `"high"`.
+
+    Raises:
+        ConfigError: (a `ValueError`) for any other value.
+
+    >>> set_float32_matmul_precision("high")
+    >>> float32_matmul_precision()
+    'high'
+    >>> set_float32_matmul_precision("highest")
+    """
+    _set("float32_matmul_precision", value, "value")
+
+
 def settings() -> list[Setting]:
     """Each setting with its value and the place it came from.
 
     Returns:
-        `Setting(name, value, source)` for `floatx`, `epsilon` and `image_data_format`.
+        `Setting(name, value, source)` for each.
 
     >>> [setting.name for setting in settings()]
-    ['floatx', 'epsilon', 'image_data_format']
+    ['floatx', 'epsilon', 'image_data_format', 'float32_matmul_precision']
     """
     with _lock:
         from_file = _load().settings

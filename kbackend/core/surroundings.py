@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-_settings: list[Callable[[], Hashable]] = []
+from kbackend.base import config
+
+_settings: list[Callable[[], Hashable]] = [config.float32_matmul_precision]
 
 
 def depends_on(setting: Callable[[], Hashable]) -> None:

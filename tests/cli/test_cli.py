@@ -32,6 +32,7 @@ def test_config_shows_values_and_sources(
     path.write_text('{\n "floatx": "float64",\n "kbackend": "numpy"\n}')
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "3")
     monkeypatch.setenv("KBACKEND_NUM_THREADS", "1")
+    monkeypatch.delenv("KBACKEND_FLOAT32_MATMUL_PRECISION", raising=False)
     monkeypatch.setattr(threads, "_found", None)
     config.set_epsilon(1e-3)
     assert cli.main(["config", "--json"]) == 0
@@ -43,6 +44,7 @@ def test_config_shows_values_and_sources(
         "floatx": ("float64", f"{path}, line 2"),
         "epsilon": (1e-3, "set at run time"),
         "image_data_format": ("channels_last", "default"),
+        "float32_matmul_precision": ("highest", "default"),
         "max_epochs": (3, "environment variable KERAS_MAX_EPOCHS"),
         "max_steps_per_epoch": (None, "default"),
         "num_threads": (1, "environment variable KBACKEND_NUM_THREADS"),

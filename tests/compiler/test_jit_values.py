@@ -310,7 +310,7 @@ def test_no_function():
         k.jit(3)
 
 
-def test_engines_and_floatx_have_programs_of_their_own():
+def test_engines_and_settings_have_programs_of_their_own():
     from kbackend.engine.loader import register_engine
     from tests.examples.loading import load
 
@@ -328,6 +328,12 @@ def test_engines_and_floatx_have_programs_of_their_own():
     k.config.set_floatx("float64")
     assert compiled(t(2, 2)).dtype == "float64"
     assert count(compiled) == 3
+    k.config.set_float32_matmul_precision("high")
+    compiled(t(2, 2))
+    assert count(compiled) == 4
+    k.config.set_float32_matmul_precision("highest")
+    compiled(t(2, 2))
+    assert count(compiled) == 4
 
 
 def test_the_oldest_programs_go():

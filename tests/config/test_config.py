@@ -17,6 +17,7 @@ from kbackend.base.errors import ConfigError
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KBACKEND_FLOAT32_MATMUL_PRECISION", raising=False)
     config.reset()
     return tmp_path
 
@@ -42,8 +43,28 @@ def test_file_gives_values_and_their_lines(home: Path) -> None:
     assert (config.floatx(), config.epsilon()) == ("float64", 1e-3)
     assert config.image_data_format() == "channels_first"
     assert [setting.source for setting in config.settings()] == [
-        f"{path}, line {line}" for line in (2, 3, 4)
+        *[f"{path}, line {line}" for line in (2, 3, 4)],
+        "default",
     ]
+
+
+def test_precision_of_products(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.float32_matmul_precision() == "highest"
+    path = write(home, {"float32_matmul_precision": "high"})
+    assert config.float32_matmul_precision() == "high"
+    assert config.settings()[-1] == ("float32_matmul_precision", "high", f"{path}, line 2")
+    # The variable goes before the file, the setter before both.
+    variable = "KBACKEND_FLOAT32_MATMUL_PRECISION"
+    monkeypatch.setenv(variable, "Highest")
+    config.reset()
+    assert config.float32_matmul_precision() == "highest"
+    assert config.settings()[-1].source == f"environment variable {variable}"
+    config.set_float32_matmul_precision("high")
+    assert config.float32_matmul_precision() == "high"
+    monkeypatch.setenv(variable, "medium")
+    config.reset()
+    with pytest.raises(ConfigError, match=rf"variable {variable}: .* must be one of .*'medium'"):
+        config.float32_matmul_precision()
 
 
 def test_keys_of_keras_and_strangers_are_left_alone(home: Path) -> None:
@@ -214,6 +235,7 @@ def test_setters_win_over_the_file_and_say_so(home: Path) -> None:
     config.set_floatx("bfloat16")
     config.set_epsilon(1)
     config.set_image_data_format("Channels_First")
+    config.set_float32_matmul_precision("high")
     assert (config.floatx(), config.epsilon()) == ("bfloat16", 1.0)
     assert config.image_data_format() == "channels_first"
     assert {setting.source for setting in config.settings()} == {"set at run time"}
@@ -233,6 +255,7 @@ def test_setter_before_the_first_reading_is_kept(home: Path) -> None:
         (config.set_floatx, None, r"Received: value=None"),
         (config.set_epsilon, "1e-7", r"\[set_epsilon\] 'value' must be a positive finite number"),
         (config.set_epsilon, [1e-7], r"Received: value=\[1e-07\]"),
+        (config.set_float32_matmul_precision, "low", r"'value' must be one of 'highest', 'high'"),
         (config.set_image_data_format, "NHWC", r"'data_format' must be one of 'channels_last'"),
         (config.set_image_data_format, 3, r"Received: data_format=3"),
     ],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kbackend.base import config
 from kbackend.base.dtypes import DTYPE_NAMES, numpy_dtype
 from kbackend.engine.program import Spec
 from kbackend_cupy.blas import Blas, product
@@ -48,6 +49,39 @@ def normal(cp, rng, *shape, dtype="float32"):
 def test_dtypes(cp, rng, dtype):
     x, y = normal(cp, rng, 5, 7, dtype=dtype), normal(cp, rng, 7, 3, dtype=dtype)
     check(cp, x, y, ((1,), (0,)), rtol={"float64": 1e-12, "float32": 1e-5}.get(dtype, 0.05))
+
+
+class Watched:
+    """cuBLAS with a note of what is computed in: the last argument but one."""
+
+    def __init__(self, library):
+        self.library, self.computed = library, []
+
+    def __getattr__(self, name):
+        return getattr(self.library, name)
+
+    def cublasGemmStridedBatchedEx(self, *arguments):  # noqa: N802
+        self.computed.append(arguments[-2].value)
+        return self.library.cublasGemmStridedBatchedEx(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "high", "computed"),
+    [("float32", False, 68), ("float32", True, 77), ("float64", True, 70), ("float16", True, 68),
+     ("bfloat16", True, 68)],
+)  # fmt: skip
+def test_products_of_tf32_where_they_are_asked_for(cp, dtype, high, computed):
+    blas = Blas(cp)
+    blas._library = watched = Watched(blas._load())
+    one = Spec((2, 2), dtype)
+    config.set_float32_matmul_precision("high" if high else "highest")
+    try:
+        prepared = blas.prepare((one, one), (one,), contract=((1,), (0,)), batch=NONE)
+    finally:
+        config.reset()
+    x = cp.ones((2, 2), numpy_dtype(dtype))
+    prepared.run(cp.empty_like(x), x, x)
+    assert watched.computed == [computed]
 
 
 @pytest.mark.parametrize("second", VIEWS)
