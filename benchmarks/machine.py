@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import pathlib
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -78,13 +80,31 @@ def busy_cores(seconds: float = 0.5) -> float | None:
     return (os.cpu_count() or 1) * (1 - (idle_after - idle) / passed)
 
 
+@functools.cache
+def gpus() -> list[str]:
+    """NVIDIA's devices with their memory and driver, as `nvidia-smi` tells them."""
+    command = [
+        "nvidia-smi",
+        "--query-gpu=name,memory.total,driver_version",
+        "--format=csv,noheader",
+    ]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [
+        "{}, {}, driver {}".format(*line.split(", ")) for line in told.stdout.splitlines() if line
+    ]
+
+
 def describe() -> dict[str, Any]:
-    """Processor, cores, versions, environment, load and date, as shown with every table."""
+    """Processor, cores, GPUs, versions, environment, load and date, as shown with every table."""
     return {
         "cpu": _processor(),
         "cores": os.cpu_count(),
         "usable_cores": usable_cores(),
         "memory_bytes": _memory_bytes(),
+        "gpus": gpus(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -15,8 +15,10 @@ from typing import Any
 
 from .peers.base import Peer
 
-# Set on some machines to mend an older OpenBLAS; they slow a current one.
-DROPPED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+# The first two are set on some machines to mend an older OpenBLAS; they slow a current one. Without
+# the third a source tree keeps its byte code as installed packages do; else Python would compile
+# all of it anew in each process, which takes longer than anything else of a start.
+DROPPED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONDONTWRITEBYTECODE")
 
 # Where a number of threads is read from by one library or another.
 THREAD_VARIABLES = (

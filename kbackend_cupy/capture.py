@@ -2,7 +2,8 @@
 
 The first run makes its calls, so that all kernels are loaded. Variables keep their memory from run
 to run, and as soon as they do, a run's calls are recorded, for the memory that they were given. An
-input that comes in other memory, as batches do, is copied to a place of the graph's own.
+input that comes in other memory again and again, as batches do, is copied to a place of the graph's
+own. One that moves now and then, as a weight does that is set, is not: its calls are recorded anew.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from kbackend_cupy.replay import Replay
 
 _log = logging.getLogger("kbackend.cupy")
+
+# An input that has moved in this many runs one after the other, or so often in all, is copied.
+_STREAK, _OFTEN = 2, 8
 
 
 class Recorder:
@@ -34,6 +38,9 @@ class Recorder:
         # Addresses of the inputs in the last run, and those that the graph knows.
         self._last: list[int] | None = None
         self._recorded: list[int] = []
+        # How often each input has moved: in the last runs without a pause, and in all.
+        self._streaks = [0] * len(program.inputs)
+        self._moves = [0] * len(program.inputs)
         # Inputs that are copied to memory of the graph's own, and that memory.
         self._staged: dict[int, Any] = {}
         self._outputs: list[Any] = []
@@ -50,12 +57,19 @@ class Recorder:
             if not self._said:
                 self._say(self._general)
             return False
-        moved = [i for i, (a, b) in enumerate(zip(now, last, strict=True)) if a != b]
-        for i in moved:
-            if i not in self._updated and i not in self._staged:
+        settled = True
+        for i, (a, b) in enumerate(zip(now, last, strict=True)):
+            if a == b:
+                self._streaks[i] = 0
+                continue
+            self._streaks[i] += 1
+            self._moves[i] += 1
+            often = self._streaks[i] >= _STREAK or self._moves[i] >= _OFTEN
+            if often and i not in self._updated and i not in self._staged:
                 self._staged[i] = self._cp.empty_like(arrays[i])
-        # A variable that has just moved may do so again.
-        return self._updated.isdisjoint(moved)
+            # What has just moved may do so again.
+            settled = settled and i in self._staged
+        return settled
 
     def _say(self, step: Step) -> None:
         self._said = True

@@ -6,19 +6,22 @@ from typing import Any
 
 import numpy as np
 
+from ..machine import gpus
 from ..models.base import Model, initial_weights
 from .base import Peer, Session
 
 
 class TorchSession:
-    """A twin with the fused Adam; images are kept channels last, which is faster on processors."""
+    """A twin with the fused Adam; images are kept channels last, which is faster."""
 
-    def __init__(self, torch: Any, model: Model, dropout: bool) -> None:
+    def __init__(self, torch: Any, model: Model, dropout: bool, device: str) -> None:
         if model.build_torch is None:
             raise LookupError(f"The model '{model.name}' has no twin in PyTorch (build_torch).")
-        self.torch = torch
+        self.torch, self.device = torch, device
         self.batch = model.batch
-        self.net, self.slots = model.build_torch(torch, dropout)
+        # Slots are views of parameters, which therefore must be made where they stay.
+        with torch.device(device):
+            self.net, self.slots = model.build_torch(torch, dropout)
         self.images = len(model.input_shape) == 3
         self.classifies = model.loss != "mse"
         if self.images:
@@ -51,16 +54,17 @@ class TorchSession:
         functional = self.torch.nn.functional
         loss_of = functional.cross_entropy if self.classifies else functional.mse_loss
         self.net.train()
-        total = 0.0
+        total: Any = 0.0
         for begin in range(0, len(x), self.batch):
             part = slice(begin, begin + self.batch)
             self.adam.zero_grad()
-            loss = loss_of(self.net(samples[part]), targets[part])
+            x_batch, y_batch = samples[part].to(self.device), targets[part].to(self.device)
+            loss = loss_of(self.net(x_batch), y_batch)
             loss.backward()
             self._as_in_keras()
             self.adam.step()
-            total += loss.item()
-        return total / (len(x) // self.batch)
+            total += loss.detach()
+        return float(total) / (len(x) // self.batch)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """What the model gives for all samples; the classes of images are the second axis."""
@@ -68,16 +72,24 @@ class TorchSession:
         self.net.eval()
         with self.torch.inference_mode():
             parts = [
-                self.net(samples[begin : begin + self.batch])
+                self.net(samples[begin : begin + self.batch].to(self.device))
                 for begin in range(0, len(x), self.batch)
             ]
             if self.classifies:
                 parts = [self.torch.softmax(part, 1) for part in parts]
-            return self.torch.cat(parts).numpy()
+            return self.torch.cat(parts).cpu().numpy()
 
 
 class TorchPeer(Peer):
-    """Bare PyTorch, eager."""
+    """Bare PyTorch, eager.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(self, name: str, title: str, device: str) -> None:
+        super().__init__(name, title, ("torch",), ("torch",))
+        self.device = device
 
     def start(self) -> Any:
         """Imports PyTorch."""
@@ -87,13 +99,15 @@ class TorchPeer(Peer):
 
     def session(self, model: Model, dropout: bool) -> Session:
         """The model's twin."""
-        return TorchSession(self.start(), model, dropout)
+        return TorchSession(self.start(), model, dropout, self.device)
 
     def threads(self) -> str:
-        """Threads inside one operation."""
-        return str(self.start().get_num_threads())
+        """Threads inside one operation, or the device."""
+        torch = self.start()
+        return str(torch.get_num_threads()) if self.device == "cpu" else self.device
 
 
 def peers() -> list[Peer]:
-    """The peer `torch`."""
-    return [TorchPeer("torch", "PyTorch", ("torch",), ("torch",))]
+    """The peers `torch`, and `torch-cuda` on machines with an NVIDIA GPU."""
+    on_gpu = [TorchPeer("torch-cuda", "PyTorch on CUDA", "cuda")] if gpus() else []
+    return [TorchPeer("torch", "PyTorch", "cpu"), *on_gpu]

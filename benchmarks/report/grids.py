@@ -306,6 +306,7 @@ def machine_lines(results: Results) -> list[str]:
     memory = machine.get("memory_bytes")
     lines = [
         f"{machine['cpu']}, {cores}" + (f", {quantity(memory, 'bytes')} memory" if memory else ""),
+        *machine.get("gpus", []),
         f"{machine['system']}; load average {load[0]:.2f}; {machine['date']}",
         f"threads: {settings['threads']}; repetitions: {settings['repeats']}"
         + ("; quick" if settings["quick"] else ""),

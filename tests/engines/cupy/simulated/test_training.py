@@ -106,6 +106,24 @@ def test_an_epoch_waits_for_its_results_alone(gpu):
     assert counts.to_host == 2
 
 
+def test_weights_that_have_moved_are_not_copied_for_ever(gpu):
+    x, y = models.data("mlp")
+    model = models.compiled("mlp")
+    model.predict(x, verbose=0)
+    models.fit(model, x, y)
+    predict = model.step("predict_step")
+    # A batch in other memory each time.
+    batches = [(keras.ops.convert_to_tensor(x[: models.BATCH] + i),) for i in range(8)]
+    for batch in batches[:-1]:
+        predict(batch)
+    with gpu.counted() as found:
+        predict(batches[-1])
+    (counts,) = found
+    assert counts.graphs == 1
+    # The batch to its place, and the result out of its own.
+    assert counts.launches + counts.on_device <= 2
+
+
 def test_streams_may_be_late(gpu):
     """No step reads what is not there yet."""
     x, y = models.data("mlp")
