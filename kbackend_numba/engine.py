@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kbackend.engine.interface import Probe
-from kbackend.engine.program import REDUCTIONS, Cut, Prepared, Program, Runner, Spec
+from kbackend.engine.interface import Engine, Probe
+from kbackend.engine.program import REDUCTIONS, Prepared, Program, Runner, Spec
 from kbackend_numba.codegen.elementwise import OPERATIONS
 from kbackend_numba.codegen.value import DTYPES, HALVES
 from kbackend_numba.eager import with_eager
@@ -23,6 +23,8 @@ class NumbaEngine(NumpyEngine):
     fusible = frozenset(OPERATIONS) | REDUCTIONS
     epilogues = frozenset(EPILOGUES)
     scattered = optimizer_rows.NAMES
+    # The batch stays whole: compiled kernels share their work themselves.
+    parts = Engine.parts
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,10 +34,6 @@ class NumbaEngine(NumpyEngine):
     def probe(cls) -> Probe:
         """Whether LLVM can write code for this machine."""
         return Probe(usable=True)
-
-    def parts(self, cut: Cut) -> int:
-        """The batch stays whole: compiled kernels share their work themselves."""
-        return 1
 
     def fuses_reduction(self, name: str, x: Spec, axes: tuple[int, ...]) -> bool:
         """See `Engine.fuses_reduction`: of what compiled code has dtypes for, and of something."""

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kbackend.base.garbage import uncollected
+
 
 def attach(
     module_name: str, targets: Mapping[str, str]
@@ -28,7 +30,8 @@ def attach(
         if target is None:
             raise AttributeError(f"module {module_name!r} has no attribute {name!r}")
         origin, _, attribute = target.partition(":")
-        value: Any = importlib.import_module(origin)
+        with uncollected():
+            value: Any = importlib.import_module(origin)
         if attribute:
             value = getattr(value, attribute)
         # Kept in the module's dictionary, so that the next access does not come here.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kbackend.base import config, tree
+from kbackend.base.garbage import uncollected
 from kbackend.base.threads import num_threads
 from kbackend.compiler.executable import Executable
 from kbackend.core.bind import Symbolic, abstract_maker, active_tapes
@@ -85,8 +86,9 @@ class Compiled:
                 # Another thread has compiled it while this one waited.
                 if made.fits():
                     return made
-            traced = trace(self.fn, args, self.name)
-            executable = Executable(traced, engine, len(arrays) if self._batched else 0)
+            with uncollected():
+                traced = trace(self.fn, args, self.name)
+                executable = Executable(traced, engine, len(arrays) if self._batched else 0)
             known = self._known.setdefault(key, [])
             if known is not None:
                 known.append(executable)

@@ -63,6 +63,11 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
     def takes_rows(eqn: Eqn) -> bool:
         return eqn.op.name in engine.scattered
 
+    def cut(graph: Graph) -> Graph:
+        # What could be cut is looked for only where the engine has something to say about it.
+        cuts = type(engine).parts is not Engine.parts
+        return split(graph, batch, engine.parts) if cuts else graph
+
     return [
         Pass("inline", lambda graph: inline(graph, keep)),
         Pass("fold", fold),
@@ -71,7 +76,7 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
         Pass("licm", licm),
         Pass("cse", cse),
         Pass("dce", dce),
-        Pass("split", lambda graph: split(graph, batch, engine.parts)),
+        Pass("split", cut),
         Pass("remat", lambda graph: remat(graph, fusible)),
         Pass("scattered", lambda graph: scattered(graph, takes_rows)),
         Pass("epilogue", lambda graph: epilogue(graph, able, fusible)),

@@ -21,6 +21,7 @@ from kbackend.base.errors import (
     EngineNotFoundError,
     EngineUnavailableError,
 )
+from kbackend.base.garbage import uncollected
 from kbackend.engine.interface import Engine, Probe
 
 ENTRY_POINT_GROUP = "kbackend.engines"
@@ -102,7 +103,8 @@ def _load_target(name: str, spec: _Spec) -> Callable[[], Engine]:
         return spec.target
     module_name, _, attribute = spec.target.partition(":")
     try:
-        target = importlib.import_module(module_name)
+        with uncollected():
+            target = importlib.import_module(module_name)
         for part in attribute.split("."):
             target = getattr(target, part)
     except ModuleNotFoundError as error:

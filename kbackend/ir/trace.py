@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ def pop_layer(token: Token[tuple[str, ...]]) -> None:
     _layers.reset(token)
 
 
+@cache
 def is_own_file(path: str) -> bool:
     """Whether a source file belongs to this package, or to NumPy."""
     return path.startswith(_PACKAGES)

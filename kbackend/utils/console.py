@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
 from kbackend.base import flags
 
-_logger = logging.getLogger("kbackend")
 _PLAIN = str.maketrans({"━": "-", "…": "~"})
 
 
 def write(message: str, line_break: bool = True) -> None:
     """Writes to standard output, or to the log where interactive logging is switched off."""
     if not flags.is_interactive_logging_enabled():
-        _logger.info(message.strip("\r\n"))
+        import logging  # noqa: PLC0415 - slow to import, and seldom wanted
+
+        logging.getLogger("kbackend").info(message.strip("\r\n"))
         return
     text = message + "\n" if line_break else message
     stream = sys.stdout

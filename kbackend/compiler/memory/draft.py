@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from kbackend.base import dtypes
@@ -27,7 +28,7 @@ class Value:
     base: int
     layout: Layout
 
-    @property
+    @cached_property
     def spec(self) -> Spec:
         """As engines see it."""
         strides = None if self.layout.contiguous else self.layout.strides
@@ -41,7 +42,7 @@ class Value:
     @property
     def whole(self) -> bool:
         """Whether it lies as an array that is made anew would."""
-        return self.layout.offset == 0 and self.layout.contiguous
+        return self.layout.offset == 0 and self.spec.contiguous
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Draft:
     def new(self, aval: Aval) -> int:
         """A value with memory of its own."""
         number = len(self.values)
-        self.values.append(Value(aval, number, contiguous(aval.shape)))  # type: ignore[arg-type]
+        self.values.append(Value(aval, number, contiguous(aval.shape)))
         return number
 
     def constant(self, array: Any, aval: Aval) -> int:

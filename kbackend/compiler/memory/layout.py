@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ class Layout(NamedTuple):
         )
 
 
+@lru_cache(4096)
 def row_major(shape: Ints) -> Ints:
     """Strides of a contiguous array."""
     strides, step = [], 1
@@ -42,6 +44,7 @@ def row_major(shape: Ints) -> Ints:
     return tuple(reversed(strides))
 
 
+@lru_cache(4096)
 def contiguous(shape: Ints) -> Layout:
     """The layout of an array that is made anew."""
     return Layout(shape, row_major(shape))

@@ -167,7 +167,7 @@ def _finish(plan: _Plan) -> Program:
             Place(
                 ARENA if inside else owner,
                 (at[owner] if inside else 0) + layout.offset * item,
-                None if layout.contiguous else tuple([s * item for s in layout.strides]),
+                None if value.spec.contiguous else tuple([s * item for s in layout.strides]),
             )
         )
     naive = sum(aligned(draft.values[o].nbytes) for step in draft.steps for o in step.outputs)

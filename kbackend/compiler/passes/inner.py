@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
+from kbackend.core.primitive import Primitive
 from kbackend.ir.graph import Eqn, Graph
 
 P = ParamSpec("P")
@@ -34,6 +35,9 @@ def map_inner(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
 
 
 def _changed(eqn: Eqn, change: Callable[[Graph], Graph]) -> Eqn:
+    if eqn.op.__class__ is Primitive:
+        # Has no graphs.
+        return eqn
     params = {key: _param(value, change) for key, value in eqn.params.items()}
     same = all(params[key] is value for key, value in eqn.params.items())
     return eqn if same else eqn._replace(params=params)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 _worker_fn: Callable[[Any], Any] | None = None
 
@@ -21,14 +22,19 @@ def _call_installed(argument: Any) -> Any:
 
 
 def _executor(fn: Callable[[Any], Any], workers: int, processes: bool) -> Executor:
+    # Slow to import, and needed by those only who have asked for workers.
+    from concurrent import futures  # noqa: PLC0415
+
     if processes:
-        return ProcessPoolExecutor(
+        import multiprocessing  # noqa: PLC0415
+
+        return futures.ProcessPoolExecutor(
             workers,
             mp_context=multiprocessing.get_context(),
             initializer=_install,
             initargs=(fn,),
         )
-    return ThreadPoolExecutor(workers, thread_name_prefix="kbackend-data")
+    return futures.ThreadPoolExecutor(workers, thread_name_prefix="kbackend-data")
 
 
 def ordered_map(
