@@ -3,7 +3,7 @@
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -38,6 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
     engine = config.getoption("--engine")
     if engine:
         os.environ["KBACKEND"] = engine
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that is marked with its engine runs on it, whatever `--engine` says."""
+    marker = item.get_closest_marker("engine")
+    with pytest.MonkeyPatch.context() as patch:
+        if marker and item.config.getoption("--engine"):
+            patch.setenv("KBACKEND", *marker.args)
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

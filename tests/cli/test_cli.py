@@ -17,7 +17,8 @@ from tests.config.toy import ToyEngine, UnusableEngine
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    for name in ("KBACKEND", "KERAS_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
     # Rich folds its tables to the width of the terminal.
     monkeypatch.setenv("COLUMNS", "200")
     config.reset()

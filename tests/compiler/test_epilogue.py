@@ -14,6 +14,8 @@ from kbackend_numpy.engine import NumpyEngine
 
 from .support import assert_equivalent, traced, values
 
+pytestmark = pytest.mark.engine("numpy")
+
 
 class Finishing(NumpyEngine):
     """An engine whose products end with regions, unless they have three columns."""

@@ -27,6 +27,8 @@ from .support import (
     values,
 )
 
+pytestmark = pytest.mark.engine("numpy")
+
 REDUCE = [lang.reduce_sum, lang.reduce_max, lang.reduce_min, lang.reduce_prod]
 
 

@@ -9,6 +9,8 @@ from kbackend.core.tensor import tensor
 from .running import every_way
 from .support import assert_close, assert_same_bits
 
+pytestmark = pytest.mark.engine("numpy")
+
 # name, arguments, shapes of the inputs, whether it is told that it is training
 LAYERS = [
     ("Dense", {"units": 5, "activation": "relu"}, [(4, 6)], False),

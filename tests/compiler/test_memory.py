@@ -18,6 +18,8 @@ from kbackend_numpy.engine import NumpyEngine
 from .running import Plain
 from .support import assert_same_bits, graphs, traced, values
 
+pytestmark = pytest.mark.engine("numpy")
+
 # ----- layouts -----
 
 

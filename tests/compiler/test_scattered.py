@@ -1,6 +1,7 @@
 """Gradients of tables as rows: when updates take them, and what an engine that declines gets."""
 
 import numpy as np
+import pytest
 
 from kbackend.compiler.lower import lower
 from kbackend.compiler.passes.scattered import Scattered, scattered
@@ -10,6 +11,8 @@ from kbackend.ir.verify import verify
 from kbackend.optimizers.updates import momentum_update, sgd_update
 
 from .support import assert_same_bits, traced
+
+pytestmark = pytest.mark.engine("numpy")
 
 TABLE, ROWS = (9, 4), (3, 4)
 

@@ -11,6 +11,8 @@ from kbackend.testing.specs import SPECS
 from .running import every_way
 from .support import assert_close, assert_same_bits
 
+pytestmark = pytest.mark.engine("numpy")
+
 # Prepared, they sum by BLAS, or over other pieces at a time, than their eager kernels.
 OTHER_ORDER = {"reduce_sum", "conv", "conv_input_grad", "conv_filter_grad"}
 CASES = [(name, dtype) for name, spec in SPECS.items() for dtype in spec.dtypes]

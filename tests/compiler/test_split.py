@@ -20,6 +20,8 @@ from kbackend_numpy.engine import NumpyEngine
 
 from .running import Plain
 
+pytestmark = pytest.mark.engine("numpy")
+
 ROWS = 8
 
 

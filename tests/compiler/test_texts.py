@@ -11,6 +11,8 @@ from tests.architecture.sources import ROOT
 
 from .golden import FOLDER, MODELS, text_of
 
+pytestmark = pytest.mark.engine("numpy")
+
 
 def example():
     """The module that writes the documentation's example."""

@@ -13,7 +13,7 @@ from kbackend.core.bind import Symbolic, bind
 from kbackend.core.composite import COMPOSITES, Composite
 from kbackend.core.primitive import PRIMITIVES, Primitive
 from kbackend.engine.interface import Kernel
-from kbackend.engine.loader import get_engine, register_engine, use_backend
+from kbackend.engine.loader import current_engine, get_engine, register_engine, use_backend
 
 T = kb.ops.convert_to_tensor
 _EXAMPLE = pathlib.Path(__file__).parents[2] / "examples" / "counting_engine.py"
@@ -32,9 +32,10 @@ def test_mixed_engines_are_refused_with_the_mend(counting):
     x = T([1.0])
     with use_backend("counting"):
         y = T([2.0])
-    with pytest.raises(EngineError, match=r"\[add\].*numpy, counting.*to_engine.*use_backend"):
+    named = rf"\[add\].*{x.engine.name}, counting.*to_engine.*use_backend"
+    with pytest.raises(EngineError, match=named):
         lang.add(x, y)
-    assert lang.add(x, y.to_engine("numpy")).tolist() == [3.0]
+    assert lang.add(x, y.to_engine(x.engine.name)).tolist() == [3.0]
     assert y.to_engine("counting") is y
 
 
@@ -65,6 +66,11 @@ def test_shape_rule_errors_name_primitive_and_arguments():
         lang.reshape(T([1.0, 2.0]), (3,))
     with pytest.raises(ValueError, match=r"^\[reshape\].*Arguments: float32\[2\]\.$"):
         lang.reshape(kb.KerasTensor((2,)), (3,))
+
+
+def test_a_size_that_is_unknown_is_no_value():
+    with pytest.raises(TypeError, match=r"^\[full\] 'value' must be a number"):
+        lang.full((2,), None, "int32")
 
 
 def test_what_is_no_tensor_is_refused():
@@ -100,21 +106,21 @@ def cubed():
     made = Composite("cubed_in_tests", lambda x: lang.mul(x, lang.mul(x, x)))
     yield made
     del COMPOSITES["cubed_in_tests"]
-    get_engine("numpy").composites.pop("cubed_in_tests", None)
 
 
 def _rule(needs, g, result, x):
     return [lang.mul(g, lang.mul(lang.mul(x, x), 3.0))]
 
 
-def test_composite_uses_the_kernel_for_its_dtypes_only(cubed):
+def test_composite_uses_the_kernel_for_its_dtypes_only(cubed, monkeypatch):
     calls = []
 
     def kernel(x):
         calls.append(x.dtype)
         return x * x * x
 
-    get_engine("numpy").composites["cubed_in_tests"] = Kernel(kernel, frozenset({"float32"}))
+    only = Kernel(kernel, frozenset({"float32"}))
+    monkeypatch.setitem(current_engine().composites, "cubed_in_tests", only)
     assert cubed(T([2.0])).tolist() == [8.0]
     assert cubed(T(np.array([2.0]))).tolist() == [8.0]
     assert calls == [np.float32]

@@ -269,7 +269,7 @@ def test_names_of_keras_are_there():
 
 
 def test_settings():
-    assert K.backend() == "numpy" and K.floatx() == "float32"
+    assert K.backend() == kbackend.config.backend() and K.floatx() == "float32"
     assert K.is_float_dtype("bfloat16") and not K.is_float_dtype("int8")
     assert K.is_int_dtype("uint8") and not K.is_int_dtype("bool")
     assert K.result_type("int32", "float16") == "float16"

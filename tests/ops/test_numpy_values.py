@@ -426,6 +426,8 @@ def _leaves(out):
     return list(out) if isinstance(out, (tuple, list)) else [out]
 
 
+# Newer JAX warns of what Keras asks of it.
+@pytest.mark.filterwarnings("ignore:Support for 2-dimensional vectors:DeprecationWarning")
 @pytest.mark.parametrize(("name", "args", "kwargs"), CASES, ids=_ids(CASES))
 def test_values_and_dtypes(name, args, kwargs):
     got = _leaves(getattr(ops, name)(*args, **kwargs))

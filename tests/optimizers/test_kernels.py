@@ -10,6 +10,8 @@ from kbackend.core.convert import to_tensor
 from kbackend.engine.loader import current_engine
 from kbackend.optimizers import updates
 
+pytestmark = pytest.mark.engine("numpy")
+
 BETAS = {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-5}
 RMS = {"rho": 0.8, "momentum": 0.7, "epsilon": 1e-5}
 # name, number of arrays, whether iterations are an argument, parameters
