@@ -63,8 +63,11 @@ class CupyEngine(Engine):
         if dtypes.DTYPE_NAMES.get(value.dtype) not in SUPPORTED:
             raise TypeError(
                 f"Can't make a tensor of values with the dtype {value.dtype} on the engine 'cupy'. "
-                f"Supported: {', '.join(sorted(SUPPORTED))}."
+                f"Supported: {', '.join(d for d in dtypes.NUMPY_DTYPES if d in SUPPORTED)}."
             )
+        if not self.owns(value) and not value.ndim and not value and any(value.tobytes()):
+            # CuPy fills what has no dimensions, with bits of zeros where a value equals zero.
+            return cp.array(value.reshape(1), dtype=wanted).reshape(())
         return cp.array(value, dtype=wanted, copy=copy)
 
     def _on_device(self, value: Any, dtype: Any) -> Any:
@@ -73,7 +76,9 @@ class CupyEngine(Engine):
             return self._cp.asarray(value)
         if hasattr(value, "__dlpack_device__") and value.__dlpack_device__()[0] == _DLPACK_CUDA:
             return self._cp.from_dlpack(value)
-        return np.asarray(value, dtype=dtype)
+        # What is beyond a dtype's range becomes infinite, as in kernels.
+        with np.errstate(over="ignore"):
+            return np.asarray(value, dtype=dtype)
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """A host copy; waits for the device. See `Engine.to_numpy`."""

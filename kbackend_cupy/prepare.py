@@ -19,6 +19,7 @@ from kbackend_cupy.codegen import (
     windows,
 )
 from kbackend_cupy.codegen.region import Plan
+from kbackend_cupy.codegen.scalar import TYPES
 from kbackend_cupy.launches import prepared
 from kbackend_cupy.modules import Modules
 
@@ -59,6 +60,8 @@ class Preparer:
                 return found
         if name == "scan":
             return scan.prepare(self._cp, inputs, outputs, params)
+        if any(spec.dtype not in TYPES for spec in (*inputs, *outputs)):
+            return None
         if name in PREPARE:
             made = PREPARE[name](inputs, outputs, **params)
             return None if made is None else prepared(made, self.modules)

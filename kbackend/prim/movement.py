@@ -120,6 +120,8 @@ def dynamic_updating(x: Aval, update: Aval, starts: Aval) -> Aval:
 
 def filling(*, shape: Shape, value: Any, dtype: str) -> Aval:
     """Shape rule of `full`."""
+    if value is None:
+        raise TypeError(f"'value' must be a number. Received: value=None, shape={shape}.")
     return Aval(shapes.standardize_shape(shape), dtypes.standardize_dtype(dtype))
 
 

@@ -59,7 +59,9 @@ _SUMS = frozenset(("reduce_sum", "reduce_prod"))
 
 
 def expression(node: Node, values: Sequence[str]) -> str:
-    """An elementwise node as an expression of its arguments' values."""
+    """An elementwise node in terms of its arguments' values; a reduction is over no axes."""
+    if node.reduces:
+        return values[0]
     dtype = node.spec.dtype
     template = f"<{computed(dtype)}>" if node.name in ("cast", "bitcast") else ""
     found = f"kb::{node.name}{template}({', '.join(values)})"

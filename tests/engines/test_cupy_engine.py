@@ -11,9 +11,11 @@ import pytest
 
 from kbackend.base.errors import EngineError
 from kbackend.engine import loader
+from kbackend.engine.program import Spec
 from kbackend.testing import conformance_cases
 from kbackend_cupy import probe as probes
 from kbackend_cupy.engine import CupyEngine
+from kbackend_cupy.prepare import Preparer
 from tests.engines.cupy_stand_in import StandInEngine
 
 # ----- kernels -----
@@ -115,6 +117,19 @@ def test_random_bits_are_those_of_every_engine(engine, width, count):
     found = engine.kernels["random_bits"](engine.asarray(state), shape=(count,), width=width)
     expected = loader.get_engine("numpy").kernels["random_bits"](state, shape=(count,), width=width)
     np.testing.assert_array_equal(engine.to_numpy(found), expected)
+
+
+def test_what_is_beyond_the_range_of_a_dtype_is_infinite(engine):
+    assert engine.to_numpy(engine.asarray([1e7, -1e7], "float16")).tolist() == [np.inf, -np.inf]
+
+
+def test_complex_steps_are_left_to_the_general_kernels():
+    x, y = Spec((2, 3), "complex64"), Spec((2, 2, 3), "complex64")
+    prepare = Preparer(np)
+    assert prepare("concatenate", (x, x), (Spec((4, 3), "complex64"),), {"axis": 0}) is None
+    params = {"contract": ((0,), (0,)), "batch": ((), ())}
+    assert prepare("dot", (x, x), (Spec((3, 3), "complex64"),), params) is None
+    assert prepare("gather", (x, Spec((2, 2), "int32")), (y,), {"axes": (0,)}) is None
 
 
 def test_float8_is_refused(engine):

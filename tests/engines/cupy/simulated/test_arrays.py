@@ -37,6 +37,19 @@ def test_arrays_of_others_stay_on_the_device(gpu, cp, names):
     np.testing.assert_array_equal(np.array(x), np.arange(6).reshape(2, 3))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_zero_keeps_its_sign(gpu, dtype):
+    for value in (-0.0, np.float32(-0.0), np.array([-0.0])):
+        assert np.signbit(np.asarray(tensor(value, dtype)).astype("float64")).all()
+    assert not np.signbit(np.asarray(tensor(0.0, dtype)).astype("float64"))
+
+
+def test_a_reduction_over_no_axes(gpu):
+    compiled = keras.jit(lambda x: (keras.ops.sum(x) * 2, keras.ops.max(x, axis=())))
+    found = compiled(tensor(np.float32(3.0)))
+    assert [float(y) for y in found] == [6.0, 3.0]
+
+
 def test_others_take_tensors(gpu, cp):
     x = keras.ops.reshape(keras.ops.arange(6, dtype="float32"), (2, 3))
     one = cp.asarray(x)
