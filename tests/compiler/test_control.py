@@ -10,8 +10,6 @@ from kbackend.ir.trace import trace
 
 from .control_harness import check, count, data, size, tensors
 
-pytestmark = pytest.mark.engine("numpy")
-
 
 def second_order(fn):
     """The value of `fn`, its gradient, and the gradient of the gradient's square."""

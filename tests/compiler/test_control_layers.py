@@ -9,8 +9,6 @@ from kbackend.ir.trace import body_graph, trace
 
 from .control_harness import check, count, data, size, tensors
 
-pytestmark = pytest.mark.engine("numpy")
-
 
 @keras.saving.register_keras_serializable("control_tests")
 class Cell(layers.Layer):
