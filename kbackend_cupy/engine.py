@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -15,7 +15,9 @@ from kbackend.engine.interface import Engine, Probe
 from kbackend.engine.program import REDUCTIONS, Prepared, Program, Runner, Spec
 from kbackend_cupy.codegen import operations
 from kbackend_cupy.dtypes import SUPPORTED, require
+from kbackend_cupy.fetch import Fetch
 from kbackend_cupy.memory import watched
+from kbackend_cupy.pinned import Events
 from kbackend_cupy.prepare import Preparer
 from kbackend_cupy.probe import import_cupy, probe
 from kbackend_cupy.replay import Replay
@@ -45,6 +47,7 @@ class CupyEngine(Engine):
         kernels = {name: watched(cp, name, one) for name, one in table(cp, cpx).items()}
         super().__init__(kernels, {})
         self._preparer = Preparer(cp)
+        self._events = Events(cp)
 
     @classmethod
     def probe(cls) -> Probe:
@@ -84,6 +87,12 @@ class CupyEngine(Engine):
         """A host copy; waits for the device. See `Engine.to_numpy`."""
         copied: np.ndarray[Any, Any] = self._cp.asnumpy(array)
         return copied
+
+    def fetch(self, array: Any) -> Callable[[], np.ndarray[Any, Any]]:
+        """Starts a copy to pinned memory, behind the work so far; see `Engine.fetch`."""
+        if not array.size or array.data.device_id != self._cp.cuda.runtime.getDevice():
+            return super().fetch(array)
+        return Fetch(self._cp, self._events, self.contiguous(array))
 
     def dtype_of(self, array: Any) -> str:
         """Name of the array's dtype."""

@@ -118,6 +118,14 @@ class Engine:
         """A host copy (or read-only view) of one of the engine's arrays."""
         raise EngineError(f"The engine '{self.name}' does not implement to_numpy().")
 
+    def fetch(self, array: Any) -> Callable[[], np.ndarray[Any, Any]]:
+        """Begins what `to_numpy` does; the function that is returned ends it, and gives the result.
+
+        A device may go on with other work in between. By default all is done at once.
+        """
+        host = self.to_numpy(array)
+        return lambda: host
+
     def dtype_of(self, array: Any) -> str:
         """Name of the dtype of one of the engine's arrays."""
         raise EngineError(f"The engine '{self.name}' does not implement dtype_of().")

@@ -23,6 +23,7 @@ from kbackend.trainers.data import (
     train_validation_split,
     unpack_x_y_sample_weight,
 )
+from kbackend.trainers.results import Results
 
 
 def to_device(batch: Any, fresh: bool = False, shared: bool = False) -> Any:
@@ -73,17 +74,6 @@ def single_batch(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
         None if part is None else tree.map_structure(to_tensor, part)
         for part in (x, y, sample_weight)
     )
-
-
-def _on_host(out: Any, data: Any) -> Any:
-    """Outputs as NumPy arrays. What is handed through is copied: the data's owner may change it."""
-    given = [leaf.array for leaf in tree.iter_leaves(data) if leaf.__class__ is Tensor]
-
-    def convert(leaf: Any) -> Any:
-        through = leaf.__class__ is Tensor and any(leaf.array is array for array in given)
-        return np.array(leaf) if through else np.asarray(leaf)
-
-    return tree.map_structure(convert, out)
 
 
 def _verbosity(verbose: Any) -> int:
@@ -330,7 +320,7 @@ def predict(
         steps=passes.num_batches,
     )  # fmt: skip
     hooks.on_predict_begin()
-    outputs: list[Any] = []
+    results = Results()
     try:
         pending, stride = 0, model.steps_per_execution
         forward = model.step("predict_step")
@@ -340,7 +330,7 @@ def predict(
                 hooks.on_predict_batch_begin(step)
             data = to_device(batch, shared=compiled)
             out = forward(data)
-            outputs.append(_on_host(out, data))
+            results.add(out, data)
             pending = (pending + 1) % stride
             if pending == 0:
                 hooks.on_predict_batch_end(step, {"outputs": out})
@@ -348,9 +338,7 @@ def predict(
             hooks.on_predict_batch_end(step, {"outputs": out})
     finally:
         passes.close()
+    # Whoever takes the time until then shall see all of the work.
+    results.wait()
     hooks.on_predict_end()
-    if not outputs:
-        raise ValueError("[predict] the data has no batches.")
-    if len(outputs) == 1:
-        return tree.map_structure(np.array, outputs[0])
-    return tree.map_structure(lambda *parts: np.concatenate(parts, axis=0), *outputs)
+    return results.joined()

@@ -44,7 +44,8 @@ struct Stream {
 };
 struct Event {
     std::shared_ptr<bool> done = std::make_shared<bool>(true);
-    double time = 0;
+    std::shared_ptr<double> time = std::make_shared<double>(0);
+    Stream* stream = nullptr;
 };
 // The order of these is that of `COUNTS` in activate.py.
 enum Count { launches, to_device, to_host, on_device, syncs, allocations, graphs, kCounts };
@@ -97,6 +98,15 @@ void drain_blocking() {
 
 void drain_all() {
     for (auto* stream : state.streams) drain(stream);
+}
+
+// Does what a stream was given before an event, and nothing else: other work may still be late.
+void drain_until(Stream* stream, const std::shared_ptr<bool>& done) {
+    while (!*done && state.streams.count(stream) && !stream->queue.empty()) {
+        Work work = stream->queue.front();
+        stream->queue.pop_front();
+        work();
+    }
 }
 
 // Work in the order of a stream: now, later, or as a node of a graph.
@@ -499,9 +509,8 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t s, cudaHostFn_t call, void* data) {
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
     auto done = ((Event*)event)->done;
-    return enqueue(stream_of(stream), "wait", [done] {
-        if (!*done) drain_all();
-    });
+    auto* other = ((Event*)event)->stream;
+    return enqueue(stream_of(stream), "wait", [done, other] { drain_until(other, done); });
 }
 cudaError_t cudaEventCreate(cudaEvent_t* e) {
     *e = (cudaEvent_t) new Event;
@@ -509,16 +518,17 @@ cudaError_t cudaEventCreate(cudaEvent_t* e) {
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) { return cudaEventCreate(e); }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    drain_all();
     delete (Event*)event;
     return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream) {
     auto* event = (Event*)handle;
     auto done = event->done = std::make_shared<bool>(false);
-    return enqueue(stream_of(stream), "event", [event, done] {
+    auto time = event->time = std::make_shared<double>(0);
+    event->stream = stream_of(stream);
+    return enqueue(event->stream, "event", [time, done] {
         *done = true;
-        event->time = milliseconds();
+        *time = milliseconds();
     });
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
@@ -527,13 +537,13 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     NOT_IN_CAPTURE("cudaEventSynchronize");
     state.counts[syncs]++;
-    if (!*((Event*)event)->done) drain_all();
+    drain_until(((Event*)event)->stream, ((Event*)event)->done);
     return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* time, cudaEvent_t first, cudaEvent_t second) {
     auto *a = (Event*)first, *b = (Event*)second;
     if (!*a->done || !*b->done) return failed(cudaErrorNotReady, "cudaEventElapsedTime");
-    *time = b->time - a->time;
+    *time = *b->time - *a->time;
     return cudaSuccess;
 }
 

@@ -111,3 +111,20 @@ def test_counts(cp, simulator):
     (counts,) = found
     assert (counts.launches, counts.to_host, counts.to_device) == (1, 1, 1)
     assert counts.syncs >= 1
+
+
+def test_an_event_is_waited_for_alone(cp, simulator):
+    """Work of other streams, and what a stream is given later, stays as late as it may be."""
+    hosts = [np.ndarray(4, "float32", buffer=cp.cuda.alloc_pinned_memory(16)) for _ in range(3)]
+    for host in hosts:
+        host[:] = 0
+    first, second, third = (cp.cuda.Stream(non_blocking=True) for _ in range(3))
+    x = cp.ones(4, "float32")
+    with simulator.lazy():
+        for stream, host in zip((first, second, third), hosts, strict=True):
+            x.data.copy_to_host_async(host.ctypes.data, 16, stream)
+        done = second.record()
+        # Whoever waits for the event waits for the second stream, not for the first one.
+        third.wait_event(done)
+        third.record().synchronize()
+        assert [host[0] for host in hosts] == [0, 1, 1]
