@@ -1,12 +1,13 @@
-"""Every primitive on the NumPy engine, by the table of specs."""
+"""Every primitive on the engine of the run, by the table of specs."""
 
 import pytest
 
 from kbackend.core.primitive import NO_GRADIENT, PRIMITIVES
+from kbackend.engine.loader import configured_backend
 from kbackend.testing import SPECS, conformance_cases
 
 
-@pytest.mark.parametrize("case", conformance_cases("numpy"), ids=str)
+@pytest.mark.parametrize("case", conformance_cases(configured_backend().value), ids=str)
 def test_primitive(case):
     case()
 
