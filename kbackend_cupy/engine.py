@@ -110,6 +110,11 @@ class CupyEngine(Engine):
         """A contiguous copy."""
         return array.copy(order="C")
 
+    def overwrite(self, array: Any, value: Any) -> bool:
+        """Writes elements into an array, whose address recorded graphs know."""
+        self._cp.copyto(array, value)
+        return True
+
     def prepare(
         self,
         name: str,

@@ -165,6 +165,18 @@ class Engine:
         """The elements in memory that nothing else uses."""
         return self.asarray(self.to_numpy(array), self.dtype_of(array))
 
+    def overwrite(self, array: Any, value: Any) -> bool:
+        """Writes elements into an array that nothing else uses, where that spares new memory.
+
+        Args:
+            array: what is overwritten.
+            value: an array of the same shape and dtype.
+
+        Returns:
+            Whether it was done. Engines that can't, or gain nothing by it, leave the array alone.
+        """
+        return False
+
     def prepare(
         self,
         name: str,

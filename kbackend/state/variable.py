@@ -236,8 +236,11 @@ class Variable(Readable):
                 f"[Variable] a symbolic value can't be stored in '{self.path}'. "
                 "Assign inside of a layer's call() or a compiled step."
             )
-        # Two variables that are given one tensor must still be two to a tape.
         wait_for_steps()
+        own, engine = self._tensor, tensor.engine
+        if not self._shared and own.engine is engine and engine.overwrite(own.array, tensor.array):
+            return
+        # Two variables that are given one tensor must still be two to a tape.
         self._tensor = tensor.alias()
         self._shared = True
 
