@@ -20,6 +20,8 @@ from tests.engines.numba.harness import check, item_by_item, prepared
 from tests.engines.numba.test_targets import TARGETS
 from tests.engines.numpy_prepared.harness import garbage
 
+pytestmark = pytest.mark.engine("numpy")
+
 # Images, queries, keys, heads, size of queries and keys, size of values, causal, shape of the mask.
 CASES = {
     "small": (2, 5, 7, 3, 4, 4, False, None),

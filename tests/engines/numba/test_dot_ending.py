@@ -12,6 +12,8 @@ from kbackend_numba.native import Native
 from kbackend_numpy.engine import NumpyEngine
 from tests.compiler.support import traced
 
+pytestmark = pytest.mark.engine("numpy")
+
 PLAIN = ((1,), (0,)), ((), ())
 SUMMED = ((0,), (0,)), ((), ())
 HEADS = ((2,), (0,)), ((), ())

@@ -21,6 +21,8 @@ from tests.engines.numba.harness import item_by_item
 from tests.engines.numba.test_targets import TARGETS, module
 from tests.engines.numpy_prepared.harness import garbage, spec
 
+pytestmark = pytest.mark.engine("numpy")
+
 NUMPY = NumpyEngine().composites
 # name -> numbers of states, of blocks of weights, of rows of biases
 CELLS = {"lstm": (2, 4, 1), "gru": (1, 3, 2), "simple_rnn": (1, 1, 1)}

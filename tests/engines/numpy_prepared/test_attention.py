@@ -12,6 +12,8 @@ from kbackend_numpy.table import composites
 
 from .harness import allocated, check, run
 
+pytestmark = pytest.mark.engine("numpy")
+
 KERNEL = composites()["dot_product_attention"]
 # Bytes of the objects that stand for parts of arrays; arrays themselves are far larger.
 VIEWS = 8192

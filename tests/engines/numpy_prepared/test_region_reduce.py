@@ -19,6 +19,8 @@ from kbackend_numpy import region_reduce, threads
 from tests.compiler.support import assert_same_bits, traced
 from tests.engines.numpy_prepared.harness import allocated, garbage, spec
 
+pytestmark = pytest.mark.engine("numpy")
+
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.5, -2.0]
 # Axes of three dimensions: rows, columns, those in the middle and around, and all.
 AXES = [(2,), (1, 2), (0,), (0, 1), (1,), (0, 2), (0, 1, 2)]

@@ -11,6 +11,8 @@ from kbackend.engine.loader import current_engine
 from kbackend.ir.trace import trace
 from kbackend_numpy.structured import PreparedControl
 
+pytestmark = pytest.mark.engine("numpy")
+
 
 def compiled(fn, *arrays):
     """A function's program, and its arguments as the engine's arrays."""
