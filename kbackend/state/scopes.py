@@ -168,7 +168,8 @@ def device(device_name: str) -> AbstractContextManager[Any]:
         EngineError: the engine has no such device.
 
     Example:
-        >>> with device("cpu"):
-        ...     pass
+        >>> import kbackend as keras
+        >>> with keras.use_backend("numpy"), device("cpu"):
+        ...     x = keras.ops.ones(3)
     """
     return current_engine().device_scope(device_name)

@@ -79,6 +79,7 @@ def _is_built(package: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
+@pytest.mark.engine("numpy")
 @pytest.mark.skipif(not _is_built("kbackend.models"), reason="needs kbackend.models")
 def test_symbolic_model_loads_the_chosen_engine_alone() -> None:
     loaded = modules_after(SYMBOLIC)
