@@ -16,6 +16,8 @@ from benchmarks.options import Options
 from benchmarks.peers.keras_api import KerasPeer
 from benchmarks.processes import CallError, Process
 
+pytestmark = pytest.mark.engine("numpy")
+
 KNOWN = {peer.name: peer for peer in peers.all_peers()}
 OURS = KNOWN["kbackend-numpy"]
 
