@@ -21,9 +21,15 @@ def _operand(spec: Spec, groups: dict[str, Ints]) -> Operand:
     for name, axes in groups.items():
         lines += coordinates(name, tuple([spec.shape[a] for a in axes]), name[0], "unsigned")
         terms.append(offset(tuple([own[a] for a in axes]), name[0], False))
-    lines.append(matrices.read(spec, " + ".join(terms)))
     inner = groups["inner"]
-    return Operand(lines, bool(inner) and own[inner[-1]] == 1)
+    along = bool(inner) and own[inner[-1]] == 1
+    (other,) = [axes for name, axes in groups.items() if name not in ("batch", "inner")]
+    # The last dimension of the group whose elements may lie together.
+    last = (inner if along else other)[-1:]
+    others = [own[a] for axes in groups.values() for a in axes if (a,) != last]
+    together = last and own[last[0]] == 1
+    wide = matrices.width(spec, spec.shape[last[0]], tuple(others)) if together else 1
+    return Operand(lines, " + ".join(terms), along, wide)
 
 
 def dot(

@@ -10,7 +10,6 @@ from kbackend_cupy.codegen import matrices
 from kbackend_cupy.codegen.loop import steps
 from kbackend_cupy.codegen.matrices import Operand, Sizes
 from kbackend_cupy.codegen.region import Plan
-from kbackend_cupy.codegen.scalar import computed
 from kbackend_cupy.codegen.space import coordinates
 
 Pads = tuple[tuple[int, int], ...]
@@ -36,46 +35,52 @@ class _Window:
         self.low = [low for low, _ in padding]
         self.dims = range(len(window))
 
-    def windows(self, spec: Spec, place: str, tap: str, channels: str) -> list[str]:
+    def windows(self, spec: Spec, place: str, tap: str, channels: int) -> Operand:
         """An image's element under a tap of the filter; 0 in the padding.
 
         Args:
             spec: the image.
             place: name of the window's number.
             tap: name of the number of tap and channel.
-            channels: how many channels a group has, and what comes before the group's own.
+            channels: how many channels a group has.
         """
-        own, work = steps(spec), computed(spec.dtype)
+        own = steps(spec)
         lines = coordinates(place, (1, *self.out), "p", "unsigned")
-        lines += coordinates(tap, (*self.window, int(channels)), "t", "unsigned")
+        lines += coordinates(tap, (*self.window, channels), "t", "unsigned")
         terms = [f"(int)p0 * {own[0]}"]
         for d in self.dims:
             start = f"(int)p{d + 1} * {self.strides[d]} - {self.low[d]}"
             lines.append(f"const int y{d} = {start} + (int)t{d} * {self.dilation[d]};")
-            lines.append(f"if (y{d} < 0 || y{d} >= {self.space[d]}) return ({work})0;")
+            lines.append(f"if (y{d} < 0 || y{d} >= {self.space[d]}) return {{}};")
             terms.append(f"y{d} * {own[d + 1]}")
         channel = f"(batch * {channels}u + t{len(self.dims)})"
         terms.append(f"(int){channel} * {own[-1]}")
-        return [*lines, matrices.read(spec, " + ".join(terms))]
+        return Operand(lines, " + ".join(terms), tap == "inner", _width(spec, channels))
 
-    def windows_of(self, spec: Spec, channels: int) -> list[str]:
+    def windows_of(self, spec: Spec, channels: int) -> Operand:
         """What the windows that reach a place of the image have there: the way back."""
-        own, work = steps(spec), computed(spec.dtype)
+        own = steps(spec)
         lines = coordinates("row", (1, *self.space), "p", "unsigned")
         lines += coordinates("inner", (*self.window, channels), "t", "unsigned")
         terms = [f"(int)p0 * {own[0]}"]
         for d in self.dims:
             tap = f"(int)t{d} * {self.dilation[d]}"
             lines.append(f"const int s{d} = (int)p{d + 1} + {self.low[d]} - {tap};")
-            lines.append(f"if (s{d} < 0 || s{d} % {self.strides[d]}) return ({work})0;")
+            lines.append(f"if (s{d} < 0 || s{d} % {self.strides[d]}) return {{}};")
             lines.append(f"const int y{d} = s{d} / {self.strides[d]};")
-            lines.append(f"if (y{d} >= {self.out[d]}) return ({work})0;")
+            lines.append(f"if (y{d} >= {self.out[d]}) return {{}};")
             terms.append(f"y{d} * {own[d + 1]}")
         terms.append(f"(int)(batch * {channels}u + t{len(self.dims)}) * {own[-1]}")
-        return [*lines, matrices.read(spec, " + ".join(terms))]
+        return Operand(lines, " + ".join(terms), True, _width(spec, channels))
 
 
-def _filter(spec: Spec, window: Ints, inside: int, filters: int, back: bool) -> list[str]:
+def _width(spec: Spec, channels: int) -> int:
+    """Channels that can be read in one access."""
+    *others, last = steps(spec)
+    return matrices.width(spec, channels, tuple(others)) if last == 1 else 1
+
+
+def _filter(spec: Spec, window: Ints, inside: int, filters: int, back: bool) -> Operand:
     """A filter's element by tap and channel; `back`: of the way back, where roles are swapped."""
     own, last = steps(spec), len(window)
     lines = coordinates("inner", (*window, filters if back else inside), "t", "unsigned")
@@ -83,7 +88,7 @@ def _filter(spec: Spec, window: Ints, inside: int, filters: int, back: bool) -> 
     one, other = ("column", f"t{last}") if back else (f"t{last}", "column")
     terms.append(f"(int){one} * {own[-2]}")
     terms.append(f"(int)(batch * {filters}u + {other}) * {own[-1]}")
-    return [*lines, matrices.read(spec, " + ".join(terms))]
+    return Operand(lines, " + ".join(terms), back, _width(spec, filters))
 
 
 def conv(
@@ -101,8 +106,8 @@ def conv(
     space = out.shape[1:-1]
     where = _Window(x.shape[1:-1], space, window, strides, padding, dilation)
     sizes = Sizes(groups, out.shape[0] * prod(space), filters, prod(window) * inside)
-    left = Operand(where.windows(x, "row", "inner", str(inside)), True)
-    right = Operand(_filter(w, window, inside, filters, False), False)
+    left = where.windows(x, "row", "inner", inside)
+    right = _filter(w, window, inside, filters, False)
     place = f"row * {w.shape[-1]}u + batch * {filters}u + column"
     return matrices.plan("conv", sizes, (x, left), (w, right), out, place)
 
@@ -122,8 +127,8 @@ def conv_input_grad(
     window, inside, filters = w.shape[:-2], w.shape[-2], w.shape[-1] // groups
     where = _Window(space, g.shape[1:-1], window, strides, padding, dilation)
     sizes = Sizes(groups, out.shape[0] * prod(space), inside, prod(window) * filters)
-    left = Operand(where.windows_of(g, filters), True)
-    right = Operand(_filter(w, window, inside, filters, True), True)
+    left = where.windows_of(g, filters)
+    right = _filter(w, window, inside, filters, True)
     place = f"row * {out.shape[-1]}u + batch * {inside}u + column"
     return matrices.plan("conv_input_grad", sizes, (g, left), (w, right), out, place)
 
@@ -144,11 +149,11 @@ def conv_filter_grad(
     space, own = g.shape[1:-1], steps(g)
     where = _Window(x.shape[1:-1], space, window, strides, padding, dilation)
     sizes = Sizes(groups, prod(window) * inside, filters, g.shape[0] * prod(space))
-    left = Operand(where.windows(x, "inner", "row", str(inside)), False)
+    left = where.windows(x, "inner", "row", inside)
     lines = coordinates("inner", (1, *space), "p", "unsigned")
     terms = [f"(int)p{d} * {own[d]}" for d in range(len(space) + 1)]
     terms.append(f"(int)(batch * {filters}u + column) * {own[-1]}")
-    right = Operand([*lines, matrices.read(g, " + ".join(terms))], False)
+    right = Operand(lines, " + ".join(terms), False, _width(g, filters))
     place = f"row * {out.shape[-1]}u + batch * {filters}u + column"
     return matrices.plan("conv_filter_grad", sizes, (x, left), (g, right), out, place)
 

@@ -2,7 +2,8 @@
 
 A block of threads makes a tile of the result. It copies strips of both operands to shared memory,
 where an operand may be anything that is a function of its indices: a strided view, or the windows
-of an image. Long sums are cut in shares, whose results are added up in their order.
+of an image. While a strip is multiplied, the next one is on its way from memory. Long sums are cut
+in shares, whose results are added up in their order.
 """
 
 from __future__ import annotations
@@ -18,9 +19,22 @@ from kbackend_cupy.codegen.loop import SHORT, fits, libraries, loop, pointer
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.scalar import TYPES, computed
 
-_TILE, _DEPTH, _THREADS, _EACH = 64, 16, 256, 4
-# Blocks that keep a device busy; the shortest share of a sum; the most shares.
-_BUSY, _SHORTEST, _SHARES = 264, 256, 64
+# Elements of a sum that are in shared memory at once, and neighbours that are read together there.
+_DEPTH, _QUAD = 8, 4
+# Tiles of the result, as rows, columns, and rows and columns of a thread: what an element of one
+# costs. Fitted to an H100, as the numbers below.
+_TILES = {
+    (128, 64, 8): 1.0, (64, 128, 8): 1.0, (64, 64, 8): 1.05, (32, 64, 8): 1.4, (64, 32, 8): 1.65,
+    (32, 32, 4): 2.4,
+}  # fmt: skip
+# float64 takes twice the registers.
+_DOUBLE_TILES = {(64, 64, 4): 1.0, (64, 32, 4): 1.2, (32, 64, 4): 1.2, (32, 32, 4): 1.4}
+# The shortest share of a sum; the most shares.
+_SHORTEST, _SHARES = 256, 256
+# What a device is reckoned to be, whichever it is, so that results don't depend on it:
+# multiprocessors, and the threads that make one of them half as quick as it can be; what a tile, a
+# partial result and a launch cost besides, in multiplications of a multiprocessor.
+_UNITS, _HALF, _TILE, _PARTIAL, _LAUNCH = 132, 115, 80_000, 100, 600_000
 FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
 
 
@@ -28,12 +42,17 @@ class Operand(NamedTuple):
     """An operand as a function of `batch`, `row` (or `column`) and `inner`.
 
     Attributes:
-        lines: statements that return the element; the array is `data`.
+        lines: statements that find the element in the array, or return nothing: `return {};`.
+        place: the position that they find.
         along: whether elements lie together whose `inner` follow each other.
+        width: how many that follow each other, from a multiple of it on, lie together, or are
+            nothing together.
     """
 
     lines: Sequence[str]
+    place: str
     along: bool
+    width: int
 
 
 class Sizes(NamedTuple):
@@ -43,6 +62,43 @@ class Sizes(NamedTuple):
     rows: int
     columns: int
     inner: int
+
+
+class _Cut(NamedTuple):
+    """How a product is divided.
+
+    Attributes:
+        down: rows of a tile.
+        across: columns of a tile.
+        each: rows and columns of a thread.
+        shares: parts of the sum.
+        share: length of a part.
+    """
+
+    down: int
+    across: int
+    each: int
+    shares: int
+    share: int
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return self.down * self.across // self.each**2
+
+
+def width(spec: Spec, count: int, steps: Ints) -> int:
+    """Elements that can be read in one access.
+
+    Args:
+        spec: the array.
+        count: elements that lie one behind the other.
+        steps: from one such row of elements to others.
+    """
+    found = 2 if spec.dtype == "float64" else _QUAD
+    while any(each % found for each in (count, *steps)):
+        found //= 2
+    return found
 
 
 def plan(
@@ -61,40 +117,59 @@ def plan(
         x: the first operand, a function of `batch`, `row`, `inner`.
         y: the second one, a function of `batch`, `inner`, `column`.
         out: the result.
-        place: of an element of the result, by `batch`, `row`, `column` and `rows`.
+        place: of an element of the result, by `batch`, `row`, `column` and `rows`; columns follow
+            each other.
     """
     specs = (x[0], y[0], out)
     if not fits(*specs) or {spec.dtype for spec in specs} - FLOATS or sizes.inner > SHORT:
         return None
     if not out.size:
         return Plan(())
-    across, down = -(-sizes.columns // _TILE), -(-sizes.rows // _TILE)
-    shares = min(-(-_BUSY // (across * down * sizes.batch)), sizes.inner // _SHORTEST, _SHARES)
-    shares = max(1, shares)
-    share = -(-sizes.inner // shares)
-    shares = max(1, -(-sizes.inner // max(1, share)))
-    if across > 65535 or shares * sizes.batch > 65535:
+    cut = _cut(sizes, computed(out.dtype) == "double")
+    across, down = -(-sizes.columns // cut.across), -(-sizes.rows // cut.down)
+    if across > 65535 or cut.shares * sizes.batch > 65535:
         return None
-    text, name = named(_text(sizes, x, y, out, place, shares, share), what)
-    grid = (down, across, shares * sizes.batch)
-    arrays = (0, 1, 2) if shares == 1 else (3, 1, 2)
+    text, name = named(_text(sizes, x, y, out, place, cut), what)
+    grid = (down, across, cut.shares * sizes.batch)
+    arrays = (0, 1, 2) if cut.shares == 1 else (3, 1, 2)
     rows = (np.uint32(sizes.rows),)
-    launches = [Launch(text, name, grid, (_THREADS, 1, 1), arrays, rows)]
-    if shares == 1:
+    launches = [Launch(text, name, grid, (cut.threads, 1, 1), arrays, rows)]
+    if cut.shares == 1:
         return Plan(tuple(launches))
     work = computed(out.dtype)
-    partial = Spec((shares, sizes.batch, sizes.rows, sizes.columns), _wide(out.dtype))
+    partial = Spec((cut.shares, sizes.batch, sizes.rows, sizes.columns), _wide(out.dtype))
     each = sizes.batch * sizes.rows * sizes.columns
     lines = [
         f"const unsigned column = at % {sizes.columns}u, rest = at / {sizes.columns}u;",
         f"const unsigned rows = {sizes.rows}u, row = rest % rows, batch = rest / rows;",
         f"{work} sum = 0;",
-        f"for (unsigned share = 0; share < {shares}u; ++share) sum += p[share * {each}u + at];",
+        f"for (unsigned share = 0; share < {cut.shares}u; ++share) sum += p[share * {each}u + at];",
         f"o[{place}] = kb::store<{TYPES[out.dtype]}>(sum);",
     ]
     parameters = [pointer(out, "o", True), pointer(partial, "p")]
     launches += loop("combine", libraries((out,)), parameters, lines, each, (0, 3))
     return Plan(tuple(launches), (partial,))
+
+
+def _cut(sizes: Sizes, double: bool) -> _Cut:
+    """The tiles with the least work that keep a device busy."""
+    most = max(1, min(sizes.inner // _SHORTEST, _SHARES))
+    wanted = sorted({min(most, round(1.25**i)) for i in range(26)})
+    found = []
+    for (down, across, each), cost in (_DOUBLE_TILES if double else _TILES).items():
+        tiles = -(-sizes.rows // down) * -(-sizes.columns // across) * sizes.batch
+        for parts in wanted:
+            share = max(1, -(-sizes.inner // (parts * _DEPTH))) * _DEPTH
+            cut = _Cut(down, across, each, max(1, -(-sizes.inner // share)), share)
+            # One multiprocessor has so many tiles, together or one after the other.
+            own = -(-tiles * cut.shares // _UNITS)
+            rate = cut.threads * own / (cut.threads * own + _HALF)
+            time = own * (down * across * share * cost + _TILE) / rate
+            if cut.shares > 1:
+                results = sizes.batch * sizes.rows * sizes.columns
+                time += _LAUNCH + cut.shares * results * _PARTIAL / _UNITS
+            found.append((time, cut))
+    return min(found)[1]
 
 
 def _wide(dtype: str) -> str:
@@ -107,97 +182,187 @@ def _text(
     y: tuple[Spec, Operand],
     out: Spec,
     place: str,
-    shares: int,
-    share: int,
+    cut: _Cut,
 ) -> str:
     work = computed(out.dtype)
-    target = Spec((), _wide(out.dtype)) if shares > 1 else out
-    stored = "sum[i][j]" if shares > 1 else f"kb::store<{TYPES[out.dtype]}>(sum[i][j])"
-    if shares > 1:
+    target = Spec((), _wide(out.dtype)) if cut.shares > 1 else out
+    if cut.shares > 1:
         # The shares lie one behind the other.
         place = f"(blockIdx.z * rows + row) * {sizes.columns}u + column"
-    share_of = f"blockIdx.z / {sizes.batch}u"
+    # A thread's rows and columns come in quads, each of which lies together in shared memory.
+    quads = cut.each // _QUAD
+    rows_apart, columns_apart = cut.down // quads, cut.across // quads
+    wide = cut.across // cut.each
     lines = [
         _function("left", x, work, "batch", "row", "inner"),
         _function("right", y, work, "batch", "inner", "column"),
-        f'extern "C" __global__ void __launch_bounds__({_THREADS}) {NAME}(',
+        f'extern "C" __global__ void __launch_bounds__({cut.threads}) {NAME}(',
         f"    {pointer(target, 'o', True)}, {pointer(x[0], 'x')}, {pointer(y[0], 'y')},",
         "    unsigned rows) {",
-        # One more, so that neighbours don't share a bank of the memory.
-        f"    __shared__ {work} xs[{_DEPTH}][{_TILE + 1}];",
-        f"    __shared__ {work} ys[{_DEPTH}][{_TILE + 1}];",
-        f"    const unsigned batch = blockIdx.z % {sizes.batch}u, share = {share_of};",
-        f"    const unsigned row0 = blockIdx.x * {_TILE}u, column0 = blockIdx.y * {_TILE}u;",
-        f"    const unsigned begin = share * {share}u, behind = begin + {share}u;",
+        # A strip that is read, and one that is written. A row begins where a quad may be read.
+        f"    __shared__ __align__(32) {work} xs[2][{_DEPTH}][{cut.down + _QUAD}];",
+        f"    __shared__ __align__(32) {work} ys[2][{_DEPTH}][{cut.across + _QUAD}];",
+        f"    const unsigned batch = blockIdx.z % {sizes.batch}u;",
+        f"    const unsigned begin = blockIdx.z / {sizes.batch}u * {cut.share}u;",
+        f"    const unsigned behind = begin + {cut.share}u;",
         f"    const unsigned end = behind < {sizes.inner}u ? behind : {sizes.inner}u;",
-        f"    const unsigned own_row = threadIdx.x / {_TILE // _EACH};",
-        f"    const unsigned own_column = threadIdx.x % {_TILE // _EACH};",
-        f"    {work} sum[{_EACH}][{_EACH}] = {{}};",
-        f"    for (unsigned start = begin; start < end; start += {_DEPTH}) {{",
-        "#pragma unroll",
-        f"        for (unsigned e = threadIdx.x; e < {_TILE * _DEPTH}; e += {_THREADS}) {{",
-        *_strip("xs", "row", "rows", "left(x, batch, row0 + other, inner)", x[1].along),
+        f"    const unsigned row0 = blockIdx.x * {cut.down}u;",
+        f"    const unsigned column0 = blockIdx.y * {cut.across}u;",
+        f"    const unsigned own_row = threadIdx.x / {wide}u * {_QUAD};",
+        f"    const unsigned own_column = threadIdx.x % {wide}u * {_QUAD};",
+        f"    const bool x_aligned = kb::aligned<{TYPES[x[0].dtype]}, {x[1].width}>(x);",
+        f"    const bool y_aligned = kb::aligned<{TYPES[y[0].dtype]}, {y[1].width}>(y);",
+        *_strip("x", x[1], cut.down, cut.threads, work, "row", "rows", "left(x, batch, {}, inner"),
         *_strip(
-            "ys", "column", f"{sizes.columns}u", "right(y, batch, inner, column0 + other)",
-            y[1].along,
+            "y", y[1], cut.across, cut.threads, work, "column", f"{sizes.columns}u",
+            "right(y, batch, inner, {}",
         ),
+        f"    {work} sum[{cut.each}][{cut.each}] = {{}};",
+        "    fetch_x(begin);",
+        "    fetch_y(begin);",
+        "    keep_x(0);",
+        "    keep_y(0);",
+        "    __syncthreads();",
+        "    unsigned now = 0;",
+        f"    for (unsigned start = begin; start < end; start += {_DEPTH}, now = 1 - now) {{",
+        f"        const bool more = start + {_DEPTH} < end;",
+        "        if (more) {",
+        f"            fetch_x(start + {_DEPTH});",
+        f"            fetch_y(start + {_DEPTH});",
         "        }",
-        "        __syncthreads();",
         "#pragma unroll",
         f"        for (int k = 0; k < {_DEPTH}; ++k) {{",
-        f"            {work} a[{_EACH}], b[{_EACH}];",
+        f"            kb::pack<{work}, {_QUAD}> a[{quads}], b[{quads}];",
         "#pragma unroll",
-        f"            for (int i = 0; i < {_EACH}; ++i) {{",
-        f"                a[i] = xs[k][own_row + i * {_TILE // _EACH}];",
-        f"                b[i] = ys[k][own_column + i * {_TILE // _EACH}];",
+        f"            for (int q = 0; q < {quads}; ++q) {{",
+        f"                const unsigned row = own_row + q * {rows_apart};",
+        f"                const unsigned column = own_column + q * {columns_apart};",
+        f"                a[q] = kb::load_pack<{_QUAD}>(&xs[now][k][row]);",
+        f"                b[q] = kb::load_pack<{_QUAD}>(&ys[now][k][column]);",
         "            }",
         "#pragma unroll",
-        f"            for (int i = 0; i < {_EACH}; ++i)",
+        f"            for (int i = 0; i < {cut.each}; ++i)",
         "#pragma unroll",
-        f"                for (int j = 0; j < {_EACH}; ++j) sum[i][j] += a[i] * b[j];",
+        f"                for (int j = 0; j < {cut.each}; ++j)",
+        f"                    sum[i][j] += a[i / {_QUAD}].at[i % {_QUAD}]",
+        f"                        * b[j / {_QUAD}].at[j % {_QUAD}];",
         "        }",
-        # The next strips are written to the same memory.
+        "        if (more) {",
+        "            keep_x(1 - now);",
+        "            keep_y(1 - now);",
+        "        }",
         "        __syncthreads();",
         "    }",
-        "#pragma unroll",
-        f"    for (int i = 0; i < {_EACH}; ++i)",
-        "#pragma unroll",
-        f"        for (int j = 0; j < {_EACH}; ++j) {{",
-        f"            const unsigned row = row0 + own_row + i * {_TILE // _EACH};",
-        f"            const unsigned column = column0 + own_column + j * {_TILE // _EACH};",
-        f"            if (row < rows && column < {sizes.columns}u) o[{place}] = {stored};",
-        "        }",
+        *_stored(sizes, target, place, cut, rows_apart, columns_apart),
         "}\n",
     ]  # fmt: skip
-    return libraries((x[0], y[0], out)) + "\n".join(lines)
+    return libraries((x[0], y[0], out), "memory.cuh", "matrices.cuh") + "\n".join(lines)
 
 
 def _function(name: str, operand: tuple[Spec, Operand], work: str, *indices: str) -> str:
     spec, how = operand
     given = ", ".join(f"unsigned {index}" for index in indices)
-    head = f"__device__ __forceinline__ {work} {name}({pointer(spec, 'data')}, {given}) {{"
-    return "\n".join([head, *[f"    {line}" for line in how.lines], "}"])
+    head = [
+        f"__device__ __forceinline__ kb::pack<{work}, {how.width}> {name}(",
+        f"    {pointer(spec, 'data')}, {given}, bool aligned) {{",
+    ]
+    lines = [*how.lines, f"return kb::values<{work}, {how.width}>(data + ({how.place}), aligned);"]
+    return "\n".join([*head, *[f"    {line}" for line in lines], "}"])
 
 
-def _strip(target: str, what: str, count: str, element: str, along: bool) -> list[str]:
-    """Copies one element of a strip to shared memory; beyond the ends it is 0."""
-    first = f"{what}0"
-    if along:
-        split = f"k = e % {_DEPTH}u, other = e / {_DEPTH}u"
+def _strip(
+    of: str,
+    operand: Operand,
+    tile: int,
+    threads: int,
+    work: str,
+    what: str,
+    count: str,
+    element: str,
+) -> list[str]:
+    """How a thread's part of a strip is fetched from memory, and kept in shared memory.
+
+    Beyond the ends it is 0.
+    """
+    packs, wide = tile * _DEPTH // operand.width, operand.width
+    rounds = -(-packs // threads)
+    if operand.along:
+        split = f"k = e % {_DEPTH // wide}u * {wide}, other = e / {_DEPTH // wide}u"
     else:
-        split = f"other = e % {_TILE}u, k = e / {_TILE}u"
+        split = f"other = e % {tile // wide}u * {wide}, k = e / {tile // wide}u"
+    each = [
+        "#pragma unroll",
+        f"        for (int i = 0; i < {rounds}; ++i) {{",
+        f"            const unsigned e = threadIdx.x + i * {threads};",
+        *([f"            if (e >= {packs}u) break;"] if packs % threads else []),
+        f"            const unsigned {split};",
+    ]
+    call = f"{element.format(f'{what}0 + other')}, {of}_aligned)"
+    if operand.along:
+        kept = [
+            "#pragma unroll",
+            f"            for (int j = 0; j < {wide}; ++j)",
+            f"                {of}s[buffer][k + j][other] = {of}_next[i].at[j];",
+        ]
+    else:
+        kept = [f"            kb::store_pack<{wide}>(&{of}s[buffer][k][other], {of}_next[i]);"]
     return [
-        "            {",
-        f"                const unsigned {split}, inner = start + k;",
-        f"                const bool inside = inner < end && {first} + other < {count};",
-        f"                {target}[k][other] = inside ? {element} : 0;",
-        "            }",
+        f"    kb::pack<{work}, {wide}> {of}_next[{rounds}];",
+        f"    const auto fetch_{of} = [&](unsigned start) {{",
+        *each,
+        "            const unsigned inner = start + k;",
+        f"            const bool inside = inner < end && {what}0 + other < {count};",
+        f"            {of}_next[i] = {{}};",
+        f"            if (inside) {of}_next[i] = {call};",
+        "        }",
+        "    };",
+        f"    const auto keep_{of} = [&](unsigned buffer) {{",
+        *each,
+        *kept,
+        "        }",
+        "    };",
     ]
 
 
-def read(spec: Spec, place: str) -> str:
-    """The statement that ends an operand's function."""
-    return f"return kb::load<{computed(spec.dtype)}>(data[{place}]);"
+def _stored(
+    sizes: Sizes, target: Spec, place: str, cut: _Cut, rows_apart: int, columns_apart: int
+) -> list[str]:
+    """Writes a thread's part of the result, in quads where rows consist of them."""
+    kind = TYPES[target.dtype]
+    packed = sizes.columns % _QUAD == 0
+    quads = cut.each // _QUAD
+    lines = [
+        f"    const bool o_aligned = kb::aligned<{kind}, {_QUAD}>(o);",
+        "#pragma unroll",
+        f"    for (int i = 0; i < {cut.each}; ++i)",
+        "#pragma unroll",
+        f"        for (int q = 0; q < {quads}; ++q) {{",
+        f"            const unsigned quad = row0 + i / {_QUAD} * {rows_apart} + own_row;",
+        f"            const unsigned row = quad + i % {_QUAD};",
+        f"            const unsigned column = column0 + q * {columns_apart} + own_column;",
+        f"            if (row >= rows || column >= {sizes.columns}u) continue;",
+        f"            kb::pack<{kind}, {_QUAD}> made;",
+        "#pragma unroll",
+        f"            for (int j = 0; j < {_QUAD}; ++j)",
+        f"                made.at[j] = kb::store<{kind}>(sum[i][q * {_QUAD} + j]);",
+        f"            {kind}* place = o + ({place});",
+    ]
+    left = str(_QUAD) if packed else f"{sizes.columns}u - column"
+    one_by_one = [
+        "#pragma unroll",
+        f"            for (int j = 0; j < {_QUAD}; ++j)",
+        f"                if (j < {left}) place[j] = made.at[j];",
+    ]
+    if packed:
+        lines += [
+            "            if (o_aligned) {",
+            f"                kb::store_pack<{_QUAD}>(place, made);",
+            "                continue;",
+            "            }",
+        ]
+    else:
+        lines = lines[1:]
+    return [*lines, *one_by_one, "        }"]
 
 
-__all__ = ["Ints", "Operand", "Sizes", "plan", "read"]
+__all__ = ["Ints", "Operand", "Sizes", "plan", "width"]

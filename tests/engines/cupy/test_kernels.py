@@ -273,11 +273,11 @@ def test_budgets(name, architecture):
     plan = planned(name, expected_of(name, *arrays, **params), *arrays, **params)
     for launch in plan.launches:
         used = compiled(launch.text, architecture)[launch.name]
-        # 128 registers and 16 KiB let a multiprocessor hold 512 threads of a product; all others
+        # 128 registers and 20 KiB let a multiprocessor hold 512 threads of a product; all others
         # keep to 64.
         assert used.spilled == 0
         assert used.registers <= (128 if used.shared else 64)
-        assert used.shared <= 16384
+        assert used.shared <= 20480
 
 
 @pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
@@ -361,7 +361,7 @@ def test_no_access_out_of_bounds():
     ("name", "right", "wrong"),
     [
         ("conv", ">= 5) return", "> 5) return"),
-        ("conv_filter_grad", "if (row < rows &&", "if (row <= rows &&"),
+        ("conv_filter_grad", "if (row >= rows ||", "if (row > rows ||"),
         ("window_max", ">= 7) continue", "> 7) continue"),
         ("random_bits", "i < 13u", "i <= 13u"),
         ("concatenate", "at < n", "at <= n"),
