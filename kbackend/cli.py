@@ -58,6 +58,9 @@ PACKAGES = (
     "numba",
     "cupy-cuda13x",
     "cupy-cuda12x",
+    "nvidia-cudnn-frontend",
+    "nvidia-cudnn-cu13",
+    "nvidia-cudnn-cu12",
     "keras",
 )
 

@@ -20,6 +20,7 @@ from kbackend_cupy.codegen import (
 )
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.scalar import TYPES
+from kbackend_cupy.cudnn.convolution import Cudnn
 from kbackend_cupy.launches import prepared
 from kbackend_cupy.modules import Modules
 
@@ -49,6 +50,7 @@ class Preparer:
     def __init__(self, cp: Any) -> None:
         self._cp, self._blas = cp, Blas(cp)
         self.modules = Modules(cp)
+        self._cudnn = Cudnn(cp, self.modules)
 
     def __call__(
         self, name: str, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], params: Params
@@ -58,6 +60,9 @@ class Preparer:
             found = self._blas.prepare(inputs, outputs, **params)
             if found is not None:
                 return found
+        found = self._cudnn.prepare(name, inputs, outputs, params)
+        if found is not None:
+            return found
         if name == "scan":
             return scan.prepare(self._cp, inputs, outputs, params)
         if any(spec.dtype not in TYPES for spec in (*inputs, *outputs)):

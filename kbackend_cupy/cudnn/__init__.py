@@ -1,0 +1,1 @@
+"""Convolutions by cuDNN, where its Python frontend is installed."""
