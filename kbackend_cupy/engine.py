@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
@@ -17,15 +18,21 @@ from kbackend_cupy.codegen import operations
 from kbackend_cupy.dtypes import SUPPORTED, require
 from kbackend_cupy.fetch import Fetch
 from kbackend_cupy.memory import watched
-from kbackend_cupy.pinned import Events
+from kbackend_cupy.pinned import Events, pinned
 from kbackend_cupy.prepare import Preparer
 from kbackend_cupy.probe import import_cupy, probe
 from kbackend_cupy.replay import Replay
 from kbackend_cupy.table import table
+from kbackend_cupy.uploads import Uploads
 
 _DEVICE = re.compile(r"(?:gpu|cuda)(?::(\d+))?")
 # The kind of device in DLPack.
 _DLPACK_CUDA = 2
+
+
+def _transferable(array: np.ndarray[Any, Any]) -> bool:
+    """Whether the bytes of an array on the host are those of one on the device."""
+    return array.dtype.isnative and dtypes.DTYPE_NAMES.get(array.dtype) in SUPPORTED
 
 
 class CupyEngine(Engine):
@@ -37,7 +44,7 @@ class CupyEngine(Engine):
     """
 
     name = "cupy"
-    capabilities: ClassVar[frozenset[str]] = frozenset({"gpu"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"gpu", "upload"})
     views = frozenset(("reshape", "transpose", "broadcast_to", "slice", "rev"))
     fusible = operations.NAMES | REDUCTIONS
 
@@ -48,6 +55,9 @@ class CupyEngine(Engine):
         super().__init__(kernels, {})
         self._preparer = Preparer(cp)
         self._events = Events(cp)
+        # By device.
+        self._uploads: dict[int, Uploads] = {}
+        self._lock = threading.Lock()
 
     @classmethod
     def probe(cls) -> Probe:
@@ -82,6 +92,29 @@ class CupyEngine(Engine):
         # What is beyond a dtype's range becomes infinite, as in kernels.
         with np.errstate(over="ignore"):
             return np.asarray(value, dtype=dtype)
+
+    def upload(self, value: np.ndarray[Any, Any], copy: bool = True) -> Any:
+        """A copy on the device, made beside its other work; see `Engine.upload`."""
+        if not value.ndim or not value.size or not _transferable(value):
+            return super().upload(value, copy)
+        device = self._cp.cuda.runtime.getDevice()
+        uploads = self._uploads.get(device)
+        if uploads is None:
+            with self._lock:
+                uploads = self._uploads.get(device) or Uploads(self._cp, self._events, device)
+                self._uploads[device] = uploads
+        return uploads(value)
+
+    def take_rows(
+        self, array: np.ndarray[Any, Any], indices: np.ndarray[Any, Any]
+    ) -> np.ndarray[Any, Any]:
+        """Rows in pinned memory; see `Engine.take_rows`."""
+        if not len(indices) or not array.size or not _transferable(array):
+            return super().take_rows(array, indices)
+        rows = pinned(self._cp, (len(indices), *array.shape[1:]), array.dtype)
+        # Where an index out of bounds is an error, NumPy computes in memory of its own first.
+        array.take(indices, axis=0, out=rows, mode="clip")
+        return rows
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """A host copy; waits for the device. See `Engine.to_numpy`."""

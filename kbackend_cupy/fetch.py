@@ -30,7 +30,7 @@ class Fetch:
         self._array = array
         self._landing = pinned(cp, array.shape, array.dtype)
         array.data.copy_to_host_async(address(self._landing), array.nbytes)
-        self._event = events.recorded(cp.cuda.get_current_stream())
+        self._event = events.recorded(cp.cuda.get_current_stream(), self._device)
 
     def __call__(self) -> np.ndarray[Any, Any]:
         """The values, in memory of their own."""

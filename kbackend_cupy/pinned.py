@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
+
+
+@functools.cache
+def _kind(cp: Any) -> Any:
+    """A class of our own, by which arrays of ours are known among those of others."""
+    return type("Pinned", (cp.cuda.PinnedMemoryPointer,), {})
 
 
 def pinned(cp: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
@@ -20,7 +27,13 @@ def pinned(cp: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     size = dtype.itemsize
     for n in shape:
         size *= n
-    return np.ndarray(shape, dtype, buffer=cp.cuda.alloc_pinned_memory(size))
+    memory = cp.cuda.alloc_pinned_memory(size)
+    return np.ndarray(shape, dtype, buffer=_kind(cp)(memory.mem, 0))
+
+
+def is_pinned(cp: Any, array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array is one of `pinned`, as a whole."""
+    return isinstance(array.base, _kind(cp))
 
 
 def address(array: np.ndarray[Any, Any]) -> int:
@@ -41,18 +54,27 @@ class Events:
         # By device. Appending and popping are safe among threads.
         self._free: dict[int, list[Any]] = {}
 
-    def recorded(self, stream: Any) -> Any:
-        """An event that is done as soon as the work so far of a stream of the current device is."""
-        free = self._free.setdefault(self._cp.cuda.runtime.getDevice(), [])
+    def recorded(self, stream: Any, device: int) -> Any:
+        """An event that is done as soon as the work so far of a stream is.
+
+        Args:
+            stream: which stream.
+            device: the stream's device.
+        """
+        cuda = self._cp.cuda
+        if cuda.runtime.getDevice() != device:
+            with cuda.Device(device):
+                return self.recorded(stream, device)
+        free = self._free.setdefault(device, [])
         try:
             event = free.pop()
         except IndexError:
-            event = self._cp.cuda.Event(disable_timing=True)
+            event = cuda.Event(disable_timing=True)
         event.record(stream)
         return event
 
     def give_back(self, event: Any, device: int) -> None:
-        """Takes an event that nothing waits for any more.
+        """Takes an event that will not be asked any more.
 
         Args:
             event: one of `recorded`.

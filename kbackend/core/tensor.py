@@ -204,6 +204,19 @@ def tensor(value: Any, dtype: str | None = None, copy: bool = True) -> Tensor:
     return Tensor(engine.asarray(value, dtype, copy=copy), engine)
 
 
+def uploaded(value: np.ndarray[Any, Any], copy: bool = True) -> Tensor:
+    """What `tensor` makes of a NumPy array, for a batch of data; see `Engine.upload`.
+
+    Args:
+        value: the array.
+        copy: as for `tensor`.
+    """
+    engine = current_engine()
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    return Tensor(engine.upload(value, copy), engine)
+
+
 def _from_list(value: Any) -> tuple[Any, str | None]:
     """A nested list as an array, and the dtype its Python numbers are weak enough to take."""
     leaf = value

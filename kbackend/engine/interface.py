@@ -70,6 +70,7 @@ class Engine:
     # zeros, as steps "scattered"; see `Step`. They, too, are made only where there is a kernel.
     scattered: ClassVar[frozenset[str]] = frozenset()
 
+
     def __init__(self, table: Mapping[str, Kernel], composites: Mapping[str, Kernel]) -> None:
         self.table = dict(table)
         self.composites = dict(composites)
@@ -117,6 +118,29 @@ class Engine:
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """A host copy (or read-only view) of one of the engine's arrays."""
         raise EngineError(f"The engine '{self.name}' does not implement to_numpy().")
+
+    def upload(self, value: np.ndarray[Any, Any], copy: bool = True) -> Any:
+        """What `asarray` does, for a batch of data.
+
+        An engine with the capability "upload" copies a batch while its device computes what it was
+        given before. Such a copy is worth to be begun before the batch is needed.
+
+        Args:
+            value: an array of the host, in its byte order.
+            copy: as in `asarray`.
+        """
+        return self.asarray(value, copy=copy)
+
+    def take_rows(
+        self, array: np.ndarray[Any, Any], indices: np.ndarray[Any, Any]
+    ) -> np.ndarray[Any, Any]:
+        """Rows of an array of the host, in memory from which `upload` is quick.
+
+        Args:
+            array: contiguous.
+            indices: of rows; within bounds, none negative.
+        """
+        return array.take(indices, axis=0)
 
     def fetch(self, array: Any) -> Callable[[], np.ndarray[Any, Any]]:
         """Begins what `to_numpy` does; the function that is returned ends it, and gives the result.

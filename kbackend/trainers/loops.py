@@ -13,8 +13,9 @@ from kbackend.base import flags, tree
 from kbackend.callbacks.callback_list import CallbackList
 from kbackend.compiler.compiled import Compiled
 from kbackend.core.convert import to_tensor
-from kbackend.core.tensor import Tensor, tensor
+from kbackend.core.tensor import Tensor, uploaded
 from kbackend.state.seed import make_default_seed
+from kbackend.trainers.ahead import Ahead
 from kbackend.trainers.data import (
     ArrayAdapter,
     Epochs,
@@ -39,7 +40,7 @@ def to_device(batch: Any, fresh: bool = False, shared: bool = False) -> Any:
         if leaf.__class__ is np.ndarray:
             if leaf.dtype.kind in "OUS":
                 return leaf
-            return tensor(leaf, copy=not (shared or fresh and leaf.base is None))
+            return uploaded(leaf, copy=not (shared or fresh and leaf.base is None))
         return leaf if leaf is None or leaf.__class__ is Tensor else to_tensor(leaf)
 
     return tuple(
@@ -219,10 +220,14 @@ def _train_epoch(
     logs: Any = {}
     pending = 0
     train = model.step("train_step")
-    for step, batch in steps:
+    batches = Ahead(steps, lambda batch: to_device(batch, fresh), early=fresh)
+    for step, batch in batches:
         if pending == 0:
             hooks.on_train_batch_begin(step)
-        logs = train(to_device(batch, fresh))
+        logs = train(batch)
+        # Nobody keeps a batch longer than its step.
+        del batch
+        batches.prepare()
         if logs.__class__ is not dict:
             _check_logs(logs)
         pending += 1
@@ -287,10 +292,17 @@ def evaluate(
         pending, stride = 0, model.steps_per_execution
         test = model.step("test_step")
         compiled = isinstance(test, Compiled)
-        for step, batch in passes.epoch():
+        batches = Ahead(
+            passes.epoch(),
+            lambda batch: to_device(batch, shared=compiled),
+            early=_is_fresh(adapter),
+        )
+        for step, batch in batches:
             if pending == 0:
                 hooks.on_test_batch_begin(step)
-            logs = _check_logs(test(to_device(batch, shared=compiled)))
+            logs = _check_logs(test(batch))
+            del batch
+            batches.prepare()
             pending = (pending + 1) % stride
             if pending == 0:
                 hooks.on_test_batch_end(step, logs)
@@ -325,12 +337,18 @@ def predict(
         pending, stride = 0, model.steps_per_execution
         forward = model.step("predict_step")
         compiled = isinstance(forward, Compiled)
-        for step, batch in passes.epoch():
+        batches = Ahead(
+            passes.epoch(),
+            lambda batch: to_device(batch, shared=compiled),
+            early=_is_fresh(adapter),
+        )
+        for step, batch in batches:
             if pending == 0:
                 hooks.on_predict_batch_begin(step)
-            data = to_device(batch, shared=compiled)
-            out = forward(data)
-            results.add(out, data)
+            out = forward(batch)
+            batches.prepare()
+            results.add(out, batch)
+            del batch
             pending = (pending + 1) % stride
             if pending == 0:
                 hooks.on_predict_batch_end(step, {"outputs": out})

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kbackend.base import config, dtypes, tree
+from kbackend.engine.loader import current_engine
 
 _SCALARS = (bool, int, float, complex, str, bytes, np.generic)
 _SUPPORTED = (
@@ -19,11 +20,16 @@ _SUPPORTED = (
 )
 
 
+def is_cast(dtype: np.dtype) -> bool:
+    """Whether values of a dtype are cast: floats that aren't of the configured float type."""
+    return dtype.kind == "f" and dtype != dtypes.numpy_dtype(config.floatx())
+
+
 def to_floatx(array: np.ndarray) -> np.ndarray:
     """`array`, with floating values cast to the configured float type; integers are kept."""
-    if array.dtype.kind != "f":
+    if not is_cast(array.dtype):
         return array
-    return array.astype(dtypes.numpy_dtype(config.floatx()), copy=False)
+    return array.astype(dtypes.numpy_dtype(config.floatx()))
 
 
 class DenseRows:
@@ -44,8 +50,12 @@ class DenseRows:
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """The rows at `indices`, in their order."""
-        picked = self.array.take(indices, axis=0) if self._plain else self.array[indices]
-        return to_floatx(picked)
+        array = self.array
+        if not self._plain:
+            return to_floatx(array[indices])
+        if is_cast(array.dtype):
+            return to_floatx(array.take(indices, axis=0))
+        return current_engine().take_rows(array, indices)
 
     def part(self, start: int, stop: int) -> DenseRows:
         """Rows `start` to `stop`, to be read later."""
