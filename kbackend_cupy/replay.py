@@ -193,8 +193,9 @@ class Replay:
             self.bind(value, outputs[position])
         self.run()
         for position, value in enumerate(self.program.outputs):
-            if position not in made:
-                self._cp.copyto(outputs[position], self.array(value))
+            array = self.array(value)
+            if outputs[position] is not array:
+                self._cp.copyto(outputs[position], array)
 
     def bind_inputs(self, arrays: Sequence[Any]) -> None:
         """Binds the arrays of the inputs."""

@@ -1,7 +1,8 @@
 """Loops with a known number of steps, on the device from end to end, so that a stream records them.
 
 Rows of the xs are views, ys are written straight into the rows of their stacks, and carries go to
-and fro between two places, of which the last step's is the result.
+and fro between two places, of which the last step's is the result. A carry that is a y as well is
+read from the row of its stack.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def prepare(
     # The other place of each carry, and what is copied.
     scratch = (*outputs[:carries], *[plain[i] for i in apart])
     order = range(length - 1, -1, -1) if params["reverse"] else range(length)
+    ys = body.outputs[carries:]
+    stacked = {c: ys.index(v) for c, v in enumerate(body.outputs[:carries]) if v in ys}
 
     def bind(ready: Callable[[Program], Any]) -> Run:
         inner = ready(body)
@@ -63,8 +66,14 @@ def prepare(
             side = (length - 1) % 2
             for t in order:
                 row = [*fixed, *now, *[x[t, ...] for x in xs]]
-                now, side = places[side], 1 - side
-                inner.fill(row, (*now, *[stack[t, ...] for stack in stacks]))
+                rows_of_ys = [stack[t, ...] for stack in stacks]
+                now = list(places[side])
+                for carry, y in stacked.items():
+                    now[carry] = rows_of_ys[y]
+                side = 1 - side
+                inner.fill(row, (*now, *rows_of_ys))
+            for carry in stacked:
+                cp.copyto(arrays[carry], now[carry])
 
         return run
 

@@ -127,6 +127,21 @@ def test_a_weight_that_has_moved_is_not_copied_for_ever(gpu):
     np.testing.assert_array_equal(np.array(result), np.full((2, 3), 22.0, "float32"))
 
 
+def test_a_carry_that_is_an_output_as_well_is_copied_once(gpu):
+    weight = keras.ops.convert_to_tensor(np.eye(3, dtype="float32") / 2)
+
+    def step(carry, x):
+        carry = keras.ops.tanh(carry @ weight + x)
+        return carry, carry
+
+    loop = jit(lambda xs: keras.ops.scan(step, keras.ops.zeros((2, 3)), xs))
+    xs = keras.ops.convert_to_tensor(np.linspace(0, 1, 60, dtype="float32").reshape(10, 2, 3))
+    with gpu.counted() as found:
+        last, every = loop(xs)
+    assert found[0].on_device == 1
+    np.testing.assert_array_equal(np.array(last), np.array(every)[-1])
+
+
 def test_streams_may_be_late(gpu):
     """No step reads what is not there yet."""
     x, y = models.data("mlp")
