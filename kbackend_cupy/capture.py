@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kbackend.engine.program import Program, Step
+from kbackend_cupy.results import Results
 
 if TYPE_CHECKING:
     from kbackend_cupy.replay import Replay
@@ -43,7 +44,7 @@ class Recorder:
         self._moves = [0] * len(program.inputs)
         # Inputs that are copied to memory of the graph's own, and that memory.
         self._staged: dict[int, Any] = {}
-        self._outputs: list[Any] = []
+        self._results: Any = None
         self._graph: Any = None
         self._said = False
 
@@ -86,24 +87,25 @@ class Recorder:
         if self._graph is None or fixed != self._recorded:
             self._record(run, [self._staged.get(i, a) for i, a in enumerate(arrays)])
             self._recorded = fixed
+        stream = self._cp.cuda.get_current_stream()
         for i, own in self._staged.items():
-            self._cp.copyto(own, arrays[i])
+            if own.nbytes:
+                own.data.copy_from_device_async(arrays[i].data, own.nbytes, stream)
         # A graph may be launched into any stream.
-        self._graph.launch(self._cp.cuda.get_current_stream())
-        made = dict(zip(run.made, self._outputs, strict=True))
-        inputs = dict(zip(self._program.inputs, arrays, strict=True))
+        self._graph.launch(stream)
+        found = dict(zip(self._program.inputs, arrays, strict=True))
+        found |= zip(run.made, self._results.copied(stream), strict=True)
         return [
-            made[value].copy() if value in made else inputs.get(value, run.array(value))
-            for value in self._program.outputs
+            found[value] if value in found else run.array(value) for value in self._program.outputs
         ]
 
     def _record(self, run: Replay, arrays: Sequence[Any]) -> None:
         cp = self._cp
         run.bind_inputs(arrays)
-        if not self._outputs:
-            run.bind_outputs()
-            self._outputs = [run.array(value) for value in run.made]
-        for value, array in zip(run.made, self._outputs, strict=True):
+        if self._results is None:
+            specs = self._program.specs
+            self._results = Results(cp, [specs[value] for value in run.made])
+        for value, array in zip(run.made, self._results.arrays, strict=True):
             run.bind(value, array)
         stream = cp.cuda.Stream(non_blocking=True)
         with stream:
