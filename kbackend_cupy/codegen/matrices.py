@@ -15,7 +15,7 @@ import numpy as np
 
 from kbackend.engine.program import Ints, Spec
 from kbackend_cupy.codegen.launch import NAME, Launch, named
-from kbackend_cupy.codegen.loop import SHORT, fits, libraries, loop, pointer
+from kbackend_cupy.codegen.loop import SHORT, fits, libraries, pointer
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.scalar import TYPES, computed
 
@@ -31,6 +31,8 @@ _TILES = {
 _DOUBLE_TILES = {(64, 64, 4): 1.0, (64, 32, 4): 1.2, (32, 64, 4): 1.2, (32, 32, 4): 1.4}
 # The shortest share of a sum; the most shares.
 _SHORTEST, _SHARES = 256, 256
+# Threads that add up shares, where there are fewer elements.
+_SPREAD = 1 << 15
 # What a device is reckoned to be, whichever it is, so that results don't depend on it:
 # multiprocessors, and the threads that make one of them half as quick as it can be; what a tile, a
 # partial result and a launch cost besides, in multiplications of a multiprocessor.
@@ -136,19 +138,40 @@ def plan(
     launches = [Launch(text, name, grid, (cut.threads, 1, 1), arrays, rows)]
     if cut.shares == 1:
         return Plan(tuple(launches))
-    work = computed(out.dtype)
     partial = Spec((cut.shares, sizes.batch, sizes.rows, sizes.columns), _wide(out.dtype))
-    each = sizes.batch * sizes.rows * sizes.columns
-    lines = [
-        f"const unsigned column = at % {sizes.columns}u, rest = at / {sizes.columns}u;",
-        f"const unsigned rows = {sizes.rows}u, row = rest % rows, batch = rest / rows;",
-        f"{work} sum = 0;",
-        f"for (unsigned share = 0; share < {cut.shares}u; ++share) sum += p[share * {each}u + at];",
-        f"o[{place}] = kb::store<{TYPES[out.dtype]}>(sum);",
-    ]
-    parameters = [pointer(out, "o", True), pointer(partial, "p")]
-    launches += loop("combine", libraries((out,)), parameters, lines, each, (0, 3))
+    launches.append(_combine(sizes, cut.shares, partial, out, place))
     return Plan(tuple(launches), (partial,))
+
+
+def _combine(sizes: Sizes, shares: int, partial: Spec, out: Spec, place: str) -> Launch:
+    """Adds up the shares of each element, by several warps where there are few elements."""
+    each, work = sizes.batch * sizes.rows * sizes.columns, computed(out.dtype)
+    warps = 1
+    while warps < 8 and each * warps < _SPREAD and shares >= 8 * warps:
+        warps *= 2
+    lines = [
+        f'extern "C" __global__ void __launch_bounds__({32 * warps}) {NAME}(',
+        f"    {pointer(out, 'o', True)}, {pointer(partial, 'p')}) {{",
+        f"    __shared__ {work} parts[{warps}][32];",
+        "    const unsigned lane = threadIdx.x % 32u, warp = threadIdx.x / 32u;",
+        "    const unsigned at = blockIdx.x * 32u + lane;",
+        f"    {work} sum = 0;",
+        f"    if (at < {each}u)",
+        "#pragma unroll 4",
+        f"        for (unsigned share = warp; share < {shares}u; share += {warps})",
+        f"            sum += p[share * {each}u + at];",
+        "    parts[warp][lane] = sum;",
+        "    __syncthreads();",
+        f"    if (warp > 0 || at >= {each}u) return;",
+        "#pragma unroll",
+        f"    for (int other = 1; other < {warps}; ++other) sum += parts[other][lane];",
+        f"    const unsigned column = at % {sizes.columns}u, rest = at / {sizes.columns}u;",
+        f"    const unsigned rows = {sizes.rows}u, row = rest % rows, batch = rest / rows;",
+        f"    o[{place}] = kb::store<{TYPES[out.dtype]}>(sum);",
+        "}\n",
+    ]
+    text, name = named(libraries((out,)) + "\n".join(lines), "combine")
+    return Launch(text, name, (-(-each // 32), 1, 1), (32 * warps, 1, 1), (0, 3))
 
 
 def _cut(sizes: Sizes, double: bool) -> _Cut:
