@@ -6,15 +6,12 @@ that neither write what it touches nor touch what it writes.
 
 from __future__ import annotations
 
-from kbackend.base.dtypes import itemsize
-from kbackend.engine.program import ARENA, FRESH, Program, Spec, Step
-from kbackend.engine.strides import contiguous_strides
+from kbackend.engine.extents import Extents
+from kbackend.engine.program import Program, Step
 from kbackend_cupy.codegen.launch import Launch
 from kbackend_cupy.codegen.together import ROOM, room
 from kbackend_cupy.launches import PreparedCalls
 
-# (what it is a part of, first byte, byte behind the last)
-Extent = tuple[object, int, int]
 # How many groups a step looks back.
 _FAR = 200
 
@@ -31,15 +28,11 @@ class Group:
         self.steps = [step]
         loop = alone(step)
         self.room = None if loop is None else room(loop)
-        self.reads, self.writes = _reads(program, step), _writes(program, step)
+        self.extents = Extents(program, step)
 
     def apart(self, other: Group) -> bool:
         """Whether neither writes what the other one touches."""
-        return not (
-            _touch(self.writes, other.writes)
-            or _touch(self.writes, other.reads)
-            or _touch(self.reads, other.writes)
-        )
+        return self.extents.apart(other.extents)
 
     def takes(self, other: Group) -> bool:
         """Whether another group's launch can be a part of this one's."""
@@ -50,8 +43,7 @@ class Group:
     def add(self, other: Group) -> None:
         """Makes another group's steps its own."""
         self.steps += other.steps
-        self.reads += other.reads
-        self.writes += other.writes
+        self.extents.add(other.extents)
         self.room = (self.room or 0) + (other.room or 0)
 
 
@@ -87,40 +79,3 @@ def _joined(found: list[Group], group: Group) -> Group | None:
         if other.takes(group):
             return other
     return None
-
-
-def _reads(program: Program, step: Step) -> list[Extent]:
-    return [_extent(program, value) for value in dict.fromkeys(step.inputs)]
-
-
-def _writes(program: Program, step: Step) -> list[Extent]:
-    found = [_extent(program, value) for value in step.outputs]
-    if step.prepared is not None:
-        for spec, offset in zip(step.prepared.scratch, step.scratch, strict=True):
-            found.append((ARENA, offset, offset + spec.size * itemsize(spec.dtype)))
-    return found
-
-
-def _extent(program: Program, value: int) -> Extent:
-    """The memory from a value's first byte to its last."""
-    place, spec = program.places[value], program.specs[value]
-    below, above = _span(spec, place.strides)
-    base: object = ("fresh", value) if place.base == FRESH else place.base
-    return base, place.offset + below, place.offset + above
-
-
-def _span(spec: Spec, strides: tuple[int, ...] | None) -> tuple[int, int]:
-    size = itemsize(spec.dtype)
-    if not spec.size:
-        return 0, 0
-    steps = strides or tuple([s * size for s in contiguous_strides(spec.shape)])
-    reach = [step * (dim - 1) for step, dim in zip(steps, spec.shape, strict=True)]
-    return sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + size
-
-
-def _touch(some: list[Extent], others: list[Extent]) -> bool:
-    return any(
-        base == other and begin < end_ and begin_ < end
-        for base, begin, end in some
-        for other, begin_, end_ in others
-    )

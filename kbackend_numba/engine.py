@@ -7,10 +7,11 @@ from typing import Any
 
 from kbackend.engine.interface import Engine, Probe
 from kbackend.engine.program import REDUCTIONS, Prepared, Program, Runner, Spec
-from kbackend_numba.codegen.elementwise import OPERATIONS
+from kbackend_numba.codegen.elementwise import FLOATS, OPERATIONS
 from kbackend_numba.codegen.value import DTYPES, HALVES
 from kbackend_numba.eager import with_eager
 from kbackend_numba.kernels import optimizer_rows
+from kbackend_numba.kernels.optimizer_rules import UPDATES
 from kbackend_numba.replay import NativeReplay
 from kbackend_numba.table import COMPOSITES, EPILOGUES, OUTPUTS, PREPARE, prepare
 from kbackend_numpy.engine import NumpyEngine
@@ -23,6 +24,7 @@ class NumbaEngine(NumpyEngine):
     fusible = frozenset(OPERATIONS) | REDUCTIONS
     epilogues = frozenset(EPILOGUES)
     scattered = optimizer_rows.NAMES
+    gathers = 1 << 18
     # The batch stays whole: compiled kernels share their work themselves.
     parts = Engine.parts
 
@@ -34,6 +36,10 @@ class NumbaEngine(NumpyEngine):
     def probe(cls) -> Probe:
         """Whether LLVM can write code for this machine."""
         return Probe(usable=True)
+
+    def opens(self, name: str, dtype: str) -> bool:
+        """See `Engine.opens`: updates of optimizers become regions."""
+        return name in UPDATES and dtype in FLOATS
 
     def fuses_reduction(self, name: str, x: Spec, axes: tuple[int, ...]) -> bool:
         """See `Engine.fuses_reduction`: of what compiled code has dtypes for, and of something."""

@@ -13,6 +13,7 @@ from kbackend.engine.program import Ints, Prepared, Spec
 from kbackend_numba import threads
 from kbackend_numba.codegen import runtime
 from kbackend_numba.codegen.compile import Function
+from kbackend_numba.codegen.together import together
 
 # Nanoseconds that a call must take before other threads help, and that a chunk of it should take.
 _WORTH_SHARING = 12_000.0
@@ -46,10 +47,11 @@ class Call:
         """Nanoseconds that all of it takes on one thread."""
         return self.items * self.cost if self.items > 1 else 0.0
 
-    def record(self, arrays: int, sizes: int) -> list[int]:
+    def record(self, function: int, arrays: int, sizes: int) -> list[int]:
         """The words of the runtime's record.
 
         Args:
+            function: address of the function.
             arrays: address of the table of the arrays' addresses.
             sizes: address of the sizes.
         """
@@ -63,7 +65,7 @@ class Call:
                 min(self.grain, -(-self.items // threads.count())),
                 -(-self.items // runtime.MOST_CHUNKS),
             )
-        return [self.function.address, arrays, sizes, self.items, chunk, int(shared)]
+        return [function, arrays, sizes, self.items, chunk, int(shared)]
 
 
 class Check(NamedTuple):
@@ -135,31 +137,68 @@ class Pointers:
         self._table[position] = array.__array_interface__["data"][0]
 
 
+class _Ready(NamedTuple):
+    """A call with the tables that it is given."""
+
+    call: Call
+    pointers: Pointers
+    sizes: Any
+
+    @property
+    def words(self) -> list[int]:
+        """Addresses of the function and of the tables."""
+        return [self.call.function.address, self.pointers.address, int(self.sizes.ctypes.data)]
+
+
+def _ready(call: Call) -> _Ready:
+    return _Ready(call, Pointers(len(call.arrays)), np.array(call.sizes or (0,), np.int64))
+
+
+def _joined(members: list[_Ready]) -> _Ready:
+    """One call that does the items of several, none of which needs another."""
+    if len(members) == 1:
+        return members[0]
+    words, items, work = [len(members)], 0, 0.0
+    for member in members:
+        words += [*member.words, items]
+        items += member.call.items
+        work += member.call.items * member.call.cost
+    # An end for the last one, where the next one's first item would be.
+    words += [0, 0, 0, items]
+    return _ready(Call(together(), (), tuple(words), items, work / items))
+
+
 class Tape:
     """Calls that are run one after the other without going back to Python."""
 
     def __init__(self) -> None:
-        self._calls: list[Call] = []
-        self._pointers: list[Pointers] = []
-        self._sizes: list[Any] = []
+        # Calls of one entry are run at once.
+        self._entries: list[list[_Ready]] = []
+        self._ready: list[_Ready] = []
         self._records: Any = None
         self._size = 0
         self.work = 0.0
 
-    def add(self, call: Call) -> Pointers:
-        """Appends a call; where to put the addresses of its arrays."""
-        self._calls.append(call)
-        self._pointers.append(Pointers(len(call.arrays)))
-        self._sizes.append(np.array(call.sizes or (0,), np.int64))
+    def add(self, call: Call, joined: bool = False) -> Pointers:
+        """Appends a call; where to put the addresses of its arrays.
+
+        Args:
+            call: what to call.
+            joined: whether it neither needs the one before nor is needed by it, so that both can
+                be done at once.
+        """
+        if not joined:
+            self._entries.append([])
+        self._entries[-1].append(_ready(call))
         self._records = None
-        self.work += call.work
-        return self._pointers[-1]
+        self.work += call.items * call.cost if joined else call.work
+        return self._entries[-1][-1].pointers
 
     def times(self, repeats: int) -> list[tuple[str, float]]:
         """The name of each call's function and the least seconds that it took by itself."""
         self()
         pool, found = threads.current(self._size), []
-        for number, call in enumerate(self._calls):
+        for number, (call, _, _) in enumerate(self._ready):
             place = self._address + number * self._records.itemsize * runtime.RECORD
             least = float("inf")
             for _ in range(repeats):
@@ -174,14 +213,8 @@ class Tape:
         size = threads.count()
         if self._records is None or self._size != size:
             self._size = size
-            self._records = threads.tape_of(
-                [
-                    call.record(pointers.address, int(sizes.ctypes.data))
-                    for call, pointers, sizes in zip(
-                        self._calls, self._pointers, self._sizes, strict=True
-                    )
-                ]
-            )
+            self._ready = [_joined(members) for members in self._entries]
+            self._records = threads.tape_of([one.call.record(*one.words) for one in self._ready])
             self._address = int(self._records.ctypes.data)
         threads.current(size).run(self._address, len(self._records), self.work > _WORTH_WAKING)
 

@@ -59,7 +59,7 @@ EPILOGUES: dict[str, Prepare] = {
 OUTPUTS: dict[str, Outputs] = {**recurrent.OUTPUTS, **attention.OUTPUTS}
 
 # Kernels of composites that NumPy has none for, for where the compiled ones decline.
-COMPOSITES: dict[str, Kernel] = {**attention.COMPOSITES}
+COMPOSITES: dict[str, Kernel] = {**attention.COMPOSITES, **optimizer.COMPOSITES}
 
 
 def _epilogue(

@@ -46,9 +46,7 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
     """
 
     def keep(eqn: Eqn) -> bool:
-        return isinstance(eqn.op, Composite) and engine.takes_composite(
-            eqn.op.name, eqn.inputs[0].aval.dtype
-        )
+        return isinstance(eqn.op, Composite) and engine.takes_composite(*_form(eqn))
 
     def fusible(eqn: Eqn) -> bool:
         name = eqn.op.name
@@ -62,6 +60,11 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
 
     def takes_rows(eqn: Eqn) -> bool:
         return eqn.op.name in engine.scattered
+
+    def opened(graph: Graph) -> Graph:
+        made = inline(graph, lambda eqn: keep(eqn) and not engine.opens(*_form(eqn)))
+        # Bodies compute again what is the same for all of them, as a rate that depends on the step.
+        return graph if len(made.eqns) == len(graph.eqns) else cse(made)
 
     def cut(graph: Graph) -> Graph:
         # What could be cut is looked for only where the engine has something to say about it.
@@ -80,9 +83,14 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
         Pass("remat", lambda graph: remat(graph, fusible)),
         Pass("scattered", lambda graph: scattered(graph, takes_rows)),
         Pass("epilogue", lambda graph: epilogue(graph, able, fusible)),
+        Pass("open", opened),
         Pass("fuse", lambda graph: fuse(graph, fusible)),
-        Pass("schedule", schedule),
+        Pass("schedule", lambda graph: schedule(graph, engine.gathers)),
     ]
+
+
+def _form(eqn: Eqn) -> tuple[str, str]:
+    return eqn.op.name, eqn.inputs[0].aval.dtype
 
 
 def stages(graph: Graph, engine: Engine) -> list[tuple[str, Graph]]:

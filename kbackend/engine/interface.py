@@ -69,6 +69,9 @@ class Engine:
     # Updates of optimizers whose kernels can take the gradient as rows that are scattered among
     # zeros, as steps "scattered"; see `Step`. They, too, are made only where there is a kernel.
     scattered: ClassVar[frozenset[str]] = frozenset()
+    # Bytes that elementwise steps which only leave the program, as updates of variables do, may
+    # keep alive while they wait, so that they come one after the other and can be done at once.
+    gathers: ClassVar[int] = 0
 
 
     def __init__(self, table: Mapping[str, Kernel], composites: Mapping[str, Kernel]) -> None:
@@ -175,6 +178,17 @@ class Engine:
             axes: those that it reduces.
         """
         return True
+
+    def opens(self, name: str, dtype: str) -> bool:
+        """Whether a composite stays whole only until regions are made.
+
+        It then becomes its body, so that what comes before and after it can join in.
+
+        Args:
+            name: the composite, one for which there is a kernel.
+            dtype: of its first argument.
+        """
+        return False
 
     def takes_composite(self, name: str, dtype: str) -> bool:
         """Whether there is a kernel for a composite whose first argument has that dtype."""

@@ -27,6 +27,46 @@ def move(average: Any, value: Any, beta: float) -> Any:
     return lang.add(average, lang.mul(lang.sub(value, average), 1.0 - beta))
 
 
+# ----- what rules are made of -----
+# Each has one result, so that an engine can run it in the middle of other elementwise operations.
+# An engine may make averages 0 that are nothing beside `epsilon`, or beside a parameter.
+
+
+@composite("moved_average")
+def moved_average(average: Any, value: Any, *, beta: float, epsilon: float) -> Any:
+    """A moving average a step further, see `move`, which is added to `epsilon` somewhere."""
+    return move(average, value, beta)
+
+
+@composite("weighted_average")
+def weighted_average(average: Any, value: Any, *, rho: float, epsilon: float) -> Any:
+    """The same as `moved_average`, rounded otherwise: `rho * average + (1 - rho) * value`."""
+    return lang.add(lang.mul(average, rho), lang.mul(value, 1.0 - rho))
+
+
+@composite("velocity")
+def velocity(m: Any, step: Any, *, momentum: float) -> Any:
+    """What is left of the steps so far, and a step: `momentum * m + step`."""
+    return lang.add(lang.mul(m, momentum), step)
+
+
+@composite("adam_rate")
+def adam_rate(lr: Any, iterations: Any, *, beta_1: float, beta_2: float) -> Any:
+    """Adam's learning rate with the corrections for both averages' start at 0."""
+    step = step_number(iterations, lr.dtype)
+    widened = lang.mul(lr, lang.sqrt(bias_correction(beta_2, step)))
+    return lang.div(widened, bias_correction(beta_1, step))
+
+
+@composite("adam_step")
+def adam_step(p: Any, m: Any, v: Any, rate: Any, *, epsilon: float) -> Any:
+    """A step of Adam along m with the averages as they are: new p."""
+    return lang.sub(p, lang.div(lang.mul(m, rate), lang.add(lang.sqrt(v), epsilon)))
+
+
+# ----- rules -----
+
+
 def blend(average: Any, value: Any, beta: float) -> Any:
     """`move`, with 1 - beta taken in the average's own precision.
 
@@ -52,9 +92,9 @@ def momentum_update(
     p: Any, g: Any, m: Any, lr: Any, *, momentum: float, nesterov: bool
 ) -> tuple[Any, Any]:
     """A step of gradient descent with (Nesterov) momentum: new p and m."""
-    step = lang.mul(g, lr)
-    m = lang.sub(lang.mul(m, momentum), step)
-    moved = lang.sub(lang.mul(m, momentum), step) if nesterov else m
+    step = lang.neg(lang.mul(g, lr))
+    m = velocity(m, step, momentum=momentum)
+    moved = lang.add(lang.mul(m, momentum), step) if nesterov else m
     return lang.add(p, moved), m
 
 
@@ -72,11 +112,10 @@ def adam_update(
     epsilon: float,
 ) -> tuple[Any, Any, Any]:
     """A step of Adam: new p, m and v."""
-    alpha = adam_rate(lr, iterations, beta_1, beta_2)
-    m = move(m, g, beta_1)
-    v = move(v, lang.mul(g, g), beta_2)
-    step = lang.div(lang.mul(m, alpha), lang.add(lang.sqrt(v), epsilon))
-    return lang.sub(p, step), m, v
+    rate = adam_rate(lr, iterations, beta_1=beta_1, beta_2=beta_2)
+    m = moved_average(m, g, beta=beta_1, epsilon=epsilon)
+    v = moved_average(v, lang.mul(g, g), beta=beta_2, epsilon=epsilon)
+    return adam_step(p, m, v, rate, epsilon=epsilon), m, v
 
 
 @composite("amsgrad_update")
@@ -94,19 +133,11 @@ def amsgrad_update(
     epsilon: float,
 ) -> tuple[Any, Any, Any, Any]:
     """A step of Adam that divides by the greatest v so far: new p, m, v and v_max."""
-    alpha = adam_rate(lr, iterations, beta_1, beta_2)
-    m = move(m, g, beta_1)
-    v = move(v, lang.mul(g, g), beta_2)
+    rate = adam_rate(lr, iterations, beta_1=beta_1, beta_2=beta_2)
+    m = moved_average(m, g, beta=beta_1, epsilon=epsilon)
+    v = moved_average(v, lang.mul(g, g), beta=beta_2, epsilon=epsilon)
     v_max = lang.maximum(v_max, v)
-    step = lang.div(lang.mul(m, alpha), lang.add(lang.sqrt(v_max), epsilon))
-    return lang.sub(p, step), m, v, v_max
-
-
-def adam_rate(lr: Any, iterations: Any, beta_1: float, beta_2: float) -> Any:
-    """Adam's learning rate with the corrections for both averages' start at 0."""
-    step = step_number(iterations, lr.dtype)
-    widened = lang.mul(lr, lang.sqrt(bias_correction(beta_2, step)))
-    return lang.div(widened, bias_correction(beta_1, step))
+    return adam_step(p, m, v_max, rate, epsilon=epsilon), m, v, v_max
 
 
 def _averages(
@@ -185,7 +216,7 @@ def rmsprop_update(
     p: Any, g: Any, v: Any, *rest: Any, rho: float, momentum: float, epsilon: float
 ) -> tuple[Any, ...]:
     """A step of RMSprop: new p and v; `rest` is the learning rate, or m and the learning rate."""
-    v = lang.add(lang.mul(v, rho), lang.mul(lang.mul(g, g), 1.0 - rho))
+    v = weighted_average(v, lang.mul(g, g), rho=rho, epsilon=epsilon)
     step = lang.div(lang.mul(g, rest[-1]), lang.sqrt(lang.add(v, epsilon)))
     return _with_momentum(p, step, (v,), rest[:-1], momentum)
 
@@ -195,8 +226,8 @@ def rmsprop_centered_update(
     p: Any, g: Any, v: Any, a: Any, *rest: Any, rho: float, momentum: float, epsilon: float
 ) -> tuple[Any, ...]:
     """`rmsprop_update` by the standard deviation; `a` is the average of gradients."""
-    v = lang.add(lang.mul(v, rho), lang.mul(lang.mul(g, g), 1.0 - rho))
-    a = lang.add(lang.mul(a, rho), lang.mul(g, 1.0 - rho))
+    v = weighted_average(v, lang.mul(g, g), rho=rho, epsilon=epsilon)
+    a = weighted_average(a, g, rho=rho, epsilon=epsilon)
     variance = lang.add(lang.sub(v, lang.mul(a, a)), epsilon)
     step = lang.div(lang.mul(g, rest[-1]), lang.sqrt(variance))
     return _with_momentum(p, step, (v, a), rest[:-1], momentum)
@@ -207,7 +238,7 @@ def _with_momentum(
 ) -> tuple[Any, ...]:
     if not m:
         return lang.sub(p, step), *state
-    kept = lang.add(lang.mul(m[0], momentum), step)
+    kept = velocity(m[0], step, momentum=momentum)
     return lang.sub(p, kept), *state, kept
 
 

@@ -426,6 +426,20 @@ class Code:
     def _integer(self, value: Value | int) -> Value:
         return value if isinstance(value, Value) else self.number(value)
 
+    def run(self, kernel: Value, arrays: Value, sizes: Value, begin: Value, end: Value) -> None:
+        """Calls another kernel, given by its address, on this thread.
+
+        Args:
+            kernel: where its code begins.
+            arrays: address of the table of its arrays.
+            sizes: address of its sizes.
+            begin: first of the items that the call does.
+            end: behind the last of them.
+        """
+        called = self.builder.inttoptr(kernel.ir, ir.PointerType(SIGNATURE))
+        tables = [self.builder.inttoptr(table.ir, _POINTER) for table in (arrays, sizes)]
+        self.builder.call(called, [*tables, begin.ir, end.ir, self.worker.ir])
+
     def declare(self, name: str, type: Any) -> Any:
         """A function that is not written here: LLVM's own, or one of the C library."""
         found = self.module.globals.get(name)

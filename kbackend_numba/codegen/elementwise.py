@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from kbackend_numba.codegen import activation, entropy, math
+from kbackend_numba.codegen import activation, entropy, math, updates
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.value import DTYPES, HALVES, Type, Value
@@ -178,6 +178,7 @@ OPERATIONS: dict[str, Operation] = {
     **{name: Operation(write, FLOATS, cost) for name, (write, cost) in math.FUNCTIONS.items()},
     **{name: Operation(write, FLOATS, cost) for name, (write, cost) in activation.RULES.items()},
     **{name: Operation(write, FLOATS, cost) for name, (write, cost) in entropy.RULES.items()},
+    **{name: Operation(write, FLOATS, cost) for name, (write, cost) in updates.RULES.items()},
 }
 # Arguments that are bools whatever the dtype of the others is: operation -> position
 _CONDITIONS = {"select": 0, "masked_scale": 1}

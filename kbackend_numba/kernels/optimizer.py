@@ -1,5 +1,9 @@
 """Updates of optimizers: each reads a parameter, its gradient and its state once and writes what
-comes back once."""
+comes back once.
+
+In programs those of float32 and float64 become regions instead, along with what comes before and
+after them (see `Engine.opens`).
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,29 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
+from kbackend.engine.interface import Kernel
 from kbackend.engine.program import Prepared, Spec
 from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import function
 from kbackend_numba.codegen.value import Value
 from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.kernels.copying import packed
-from kbackend_numba.kernels.optimizer_rules import UPDATES, Update, bits_of, scalars_of, update_of
+from kbackend_numba.kernels.optimizer_rules import (
+    UPDATES,
+    Update,
+    adam_scalars,
+    bits_of,
+    number_of,
+    scalars_of,
+    update_of,
+)
 from kbackend_numba.native import Call, Prepare, native
 
 Specs = tuple[Spec, ...]
 
+_FLOATS = frozenset(("float32", "float64"))
 # Elements of an item.
 _ITEM = 1024
 
@@ -26,7 +42,7 @@ def _prepare(name: str, inputs: Specs, outputs: Specs, **params: Any) -> Prepare
     update, numbers = update_of(name, params)
     p, rates = inputs[0], inputs[-update.rates :]
     arrays = len(inputs) - update.rates
-    if p.dtype not in ("float32", "float64") or rates[0].dtype != p.dtype:
+    if p.dtype not in _FLOATS or rates[0].dtype != p.dtype:
         return None
     if any(spec.dtype != p.dtype for spec in inputs[:arrays]):
         return None
@@ -73,4 +89,53 @@ def _write(
     return write
 
 
-PREPARE: dict[str, Prepare] = {name: packed(partial(_prepare, name)) for name in UPDATES}
+def _prepare_rate(inputs: Specs, outputs: Specs, beta_1: float, beta_2: float) -> Prepared | None:
+    """Adam's rate, by the very operations of its update."""
+    dtypes = tuple([spec.dtype for spec in inputs])
+    if dtypes[0] not in _FLOATS or dtypes[1] not in ("int32", "int64"):
+        return None
+
+    def write(code: Code) -> None:
+        rates = [code.load(code.array(1 + i), 0, dtype) for i, dtype in enumerate(dtypes)]
+        numbers = [number_of(code, i, dtypes[0]) for i in range(2)]
+        code.store(adam_scalars(code, rates, numbers)[0], code.array(0), 0)
+
+    made = function(("adam rate", *dtypes), write)
+    return native([Call(made, (0, 1, 2), (bits_of(beta_1, dtypes[0]), bits_of(beta_2, dtypes[0])))])
+
+
+# ----- where regions decline -----
+
+
+def _rate(lr: Any, iterations: Any, beta_1: float, beta_2: float) -> Any:
+    step = np.asarray(iterations + 1, lr.dtype)
+    return np.asarray(lr * np.sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step), lr.dtype)
+
+
+def _moved(average: Any, x: Any, beta: float, epsilon: float) -> Any:
+    return average + (x - average) * (1.0 - beta)
+
+
+def _weighted(average: Any, x: Any, rho: float, epsilon: float) -> Any:
+    return average * rho + x * (1.0 - rho)
+
+
+def _velocity(m: Any, step: Any, momentum: float) -> Any:
+    return m * momentum + step
+
+
+def _adam_step(p: Any, m: Any, v: Any, rate: Any, epsilon: float) -> Any:
+    return p - m * rate / (np.sqrt(v) + epsilon)
+
+
+PREPARE: dict[str, Prepare] = {
+    "adam_rate": _prepare_rate,
+    **{name: packed(partial(_prepare, name)) for name in UPDATES},
+}
+COMPOSITES: dict[str, Kernel] = {
+    "adam_rate": Kernel(_rate, _FLOATS),
+    "moved_average": Kernel(_moved, _FLOATS),
+    "weighted_average": Kernel(_weighted, _FLOATS),
+    "velocity": Kernel(_velocity, _FLOATS),
+    "adam_step": Kernel(_adam_step, _FLOATS),
+}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kbackend_numba.codegen.code import Code
+from kbackend_numba.codegen.updates import faded
 from kbackend_numba.codegen.value import Value
 
 # (code, a vector of each array, scalars) -> the new vectors, in the order of the outputs
@@ -40,22 +41,7 @@ class Update(NamedTuple):
     still: bool = False
 
 
-# An average that small is nothing beside a parameter, nor its root beside an `epsilon` above
-# `_LEAST`. Left alone, the averages of what has no gradient any more fade until they are subnormal
-# and stay there, and each update of theirs takes a processor a hundred times as long.
-_FAINT = {"float32": 2.0**-110, "float64": 2.0**-960}
-_LEAST = 2.0**-40
-
-
 # ----- rules -----
-
-
-def _faded(code: Code, average: Value, epsilon: Value | None = None) -> Value:
-    """An average, or 0 where it is faint."""
-    faint = code.number(_FAINT[average.type.dtype], average.type.dtype, average.type.lanes)
-    if epsilon is not None:
-        faint = code.select(epsilon > _LEAST, faint, 0.0)
-    return code.select(code.call("fabs", average) < faint, 0.0, average)
 
 
 def _weight_decay(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
@@ -70,43 +56,43 @@ def _sgd(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[
 
 def _momentum(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, m), (lr, momentum) = arrays, scalars
-    m = _faded(code, m * momentum - g * lr)
+    m = faded(code, m * momentum - g * lr)
     return [p + m, m]
 
 
 def _nesterov(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, m), (lr, momentum) = arrays, scalars
     step = g * lr
-    m = _faded(code, m * momentum - step)
+    m = faded(code, m * momentum - step)
     return [p + (m * momentum - step), m]
 
 
 def _adam(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, m, v), (alpha, share_1, share_2, epsilon) = arrays, scalars
-    m = _faded(code, m + (g - m) * share_1, epsilon)
-    v = _faded(code, v + (g * g - v) * share_2, epsilon)
+    m = faded(code, m + (g - m) * share_1, epsilon)
+    v = faded(code, v + (g * g - v) * share_2, epsilon)
     return [p - m * alpha / (code.call("sqrt", v) + epsilon), m, v]
 
 
 def _amsgrad(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, m, v, greatest), (alpha, share_1, share_2, epsilon) = arrays, scalars
-    m = _faded(code, m + (g - m) * share_1, epsilon)
-    v = _faded(code, v + (g * g - v) * share_2, epsilon)
+    m = faded(code, m + (g - m) * share_1, epsilon)
+    v = faded(code, v + (g * g - v) * share_2, epsilon)
     greatest = code.maximum(greatest, v)
     return [p - m * alpha / (code.call("sqrt", greatest) + epsilon), m, v, greatest]
 
 
 def _rms(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, v, *momentums), (lr, rho, share, momentum, epsilon) = arrays, scalars
-    v = _faded(code, v * rho + g * g * share, epsilon)
+    v = faded(code, v * rho + g * g * share, epsilon)
     step = g * lr / code.call("sqrt", v + epsilon)
     return _with_momentum(code, p, step, [v], momentums, momentum)
 
 
 def _rms_centered(code: Code, arrays: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
     (p, g, v, a, *momentums), (lr, rho, share, momentum, epsilon) = arrays, scalars
-    v = _faded(code, v * rho + g * g * share, epsilon)
-    a = _faded(code, a * rho + g * share, epsilon)
+    v = faded(code, v * rho + g * g * share, epsilon)
+    a = faded(code, a * rho + g * share, epsilon)
     step = g * lr / code.call("sqrt", v - a * a + epsilon)
     return _with_momentum(code, p, step, [v, a], momentums, momentum)
 
@@ -121,14 +107,14 @@ def _with_momentum(
 ) -> list[Value]:
     if not momentums:
         return [p - step, *state]
-    kept = _faded(code, momentums[0] * momentum + step)
+    kept = faded(code, momentums[0] * momentum + step)
     return [p - kept, *state, kept]
 
 
 # ----- scalars -----
 
 
-def _adam_scalars(code: Code, rates: Sequence[Value], numbers: Sequence[Value]) -> list[Value]:
+def adam_scalars(code: Code, rates: Sequence[Value], numbers: Sequence[Value]) -> list[Value]:
     """The learning rate with the corrections for both averages' start at 0, and the rest."""
     lr, iterations = rates
     beta_1, beta_2, *rest = numbers
@@ -166,8 +152,8 @@ UPDATES: dict[str, Update] = {
     "weight_decay": Update(_weight_decay, lambda rate: (rate,), 0.15),
     "sgd_update": Update(_sgd, lambda: (), 0.15, still=True),
     "momentum_update": Update(_momentum, lambda momentum, nesterov: (momentum,), 0.25),
-    "adam_update": Update(_adam, _betas, 0.5, 2, _adam_scalars),
-    "amsgrad_update": Update(_amsgrad, _betas, 0.6, 2, _adam_scalars),
+    "adam_update": Update(_adam, _betas, 0.5, 2, adam_scalars),
+    "amsgrad_update": Update(_amsgrad, _betas, 0.6, 2, adam_scalars),
     "rmsprop_update": Update(_rms, _rho, 0.4),
     "rmsprop_centered_update": Update(_rms_centered, _rho, 0.5),
 }
@@ -198,11 +184,12 @@ def scalars_of(
     dtype = dtypes[0]
     lanes = code.target.lanes(4 if dtype == "float32" else 8)
     rates = [code.load(code.array(rate + i), 0, kind) for i, kind in enumerate(dtypes)]
-    numbers = [_number(code, number + i, dtype) for i in range(count)]
+    numbers = [number_of(code, number + i, dtype) for i in range(count)]
     return [code.splat(scalar, lanes) for scalar in update.scalars(code, rates, numbers)]
 
 
-def _number(code: Code, position: int, dtype: str) -> Value:
+def number_of(code: Code, position: int, dtype: str) -> Value:
+    """A number that comes with the call as `bits_of`."""
     bits = code.size(position)
     return (bits.cast("int32") if dtype == "float32" else bits).bits_as(dtype)
 

@@ -68,7 +68,7 @@ def prepare(body: Body, layout: Layout) -> Prepared:
     sizes = layout.sizes(body, [tuple(range(outer))])
     count = len(body.outputs)
     arrays = (*range(count), *[count + i for i in body.arrays])
-    cost = _PER_ROW + cost_of_elements(body, prod(shape)) * (_BLOCK if long else length)
+    cost = _PER_ROW + cost_of_elements(body, prod(shape)) * min(length, _BLOCK if long else length)
     call = Call(made, arrays, tuple(sizes), prod(shape[:-1]) * blocks, cost)
     return native((call,), overwrites=overwrites(body))
 
