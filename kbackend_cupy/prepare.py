@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kbackend.engine.program import REDUCTIONS, Node, Prepared, Region, Spec
-from kbackend_cupy import scan
+from kbackend_cupy import pointwise, scan
 from kbackend_cupy.blas import Blas
 from kbackend_cupy.codegen import (
     contract,
@@ -50,7 +50,7 @@ class Preparer:
     def __init__(self, cp: Any) -> None:
         self._cp, self._blas = cp, Blas(cp)
         self.modules = Modules(cp)
-        self._cudnn = Cudnn(cp, self.modules)
+        self._cudnn = Cudnn(cp, self.modules, self._blas)
 
     def __call__(
         self, name: str, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], params: Params
@@ -61,6 +61,7 @@ class Preparer:
             if found is not None:
                 return found
         found = self._cudnn.prepare(name, inputs, outputs, params)
+        found = found or pointwise.prepare(self._blas, name, inputs, outputs, params)
         if found is not None:
             return found
         if name == "scan":

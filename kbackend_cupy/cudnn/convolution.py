@@ -12,6 +12,8 @@ from typing import Any
 
 from kbackend.base import config
 from kbackend.engine.program import Ints, Prepared, Spec
+from kbackend_cupy import pointwise
+from kbackend_cupy.blas import Blas
 from kbackend_cupy.codegen import convolution as own
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.turned import copied, turned
@@ -32,10 +34,11 @@ class Cudnn:
     Args:
         cp: the module `cupy`.
         modules: where kernels that copy come from.
+        blas: cuBLAS, which does what is a mere product.
     """
 
-    def __init__(self, cp: Any, modules: Modules) -> None:
-        self._cp, self._modules = cp, modules
+    def __init__(self, cp: Any, modules: Modules, blas: Blas) -> None:
+        self._cp, self._modules, self._blas = cp, modules, blas
         self._loaded = False
         self._found: Convolutions | None = None
 
@@ -53,7 +56,7 @@ class Cudnn:
             self._loaded = True
             fe = load()
             if fe is not None:
-                self._found = Convolutions(self._cp, fe, self._modules)
+                self._found = Convolutions(self._cp, fe, self._modules, self._blas)
         return None if self._found is None else self._found.prepare(name, inputs, outputs, params)
 
 
@@ -64,10 +67,11 @@ class Convolutions:
         cp: the module `cupy`.
         fe: the module `cudnn`.
         modules: where kernels that copy come from.
+        blas: cuBLAS, which does what is a mere product.
     """
 
-    def __init__(self, cp: Any, fe: Any, modules: Modules) -> None:
-        self._cp, self._modules = cp, modules
+    def __init__(self, cp: Any, fe: Any, modules: Modules, blas: Blas) -> None:
+        self._cp, self._modules, self._blas = cp, modules, blas
         self._handles, self._choices = Handles(cp, fe), Choices(cp, Plans(cp, fe))
 
     def prepare(
@@ -83,16 +87,17 @@ class Convolutions:
             return None
         roles, specs = cases.ROLES[name], (*outputs, *inputs)
         plain = tuple([Spec(spec.shape, spec.dtype) for spec in specs])
-        rival = own.PREPARE[name](plain[1:], plain[:1], **params)
+        product = pointwise.prepare(self._blas, name, plain[1:], plain[:1], params)
+        plan = own.PREPARE[name](plain[1:], plain[:1], **params) if product is None else None
+        rivals = () if plan is None else tuple([launch.name for launch in plan.launches])
 
         def make(found: Found | None) -> Prepared | None:
             if found is not None:
                 return self._calls(found, roles, plain)
-            return None if rival is None else prepared(rival, self._modules)
+            return product if plan is None else prepared(plan, self._modules)
 
         precise = config.float32_matmul_precision() == "highest"
-        kernels = () if rival is None else tuple([launch.name for launch in rival.launches])
-        contest = Contest(case, precise, kernels, plain, make)
+        contest = Contest(case, precise, rivals, plain, make)
         found = self._choices.find(self._handles.current(), contest)
         return None if found is None else self._calls(found, roles, specs)
 

@@ -12,7 +12,8 @@ from kbackend.base import config
 from kbackend.base.dtypes import DTYPE_NAMES, numpy_dtype
 from kbackend.engine.loader import get_engine
 from kbackend.engine.program import Spec
-from kbackend_cupy import prepare
+from kbackend_cupy import pointwise, prepare
+from kbackend_cupy.blas import Blas
 from kbackend_cupy.codegen import convolution as own
 from kbackend_cupy.cudnn import choice, library, plans
 from kbackend_cupy.cudnn.convolution import Cudnn
@@ -55,7 +56,7 @@ def stand(cp, tmp_path, monkeypatch):
 
 def cudnn(cp):
     """cuDNN as an engine begins with it."""
-    return Cudnn(cp, Modules(cp))
+    return Cudnn(cp, Modules(cp), Blas(cp))
 
 
 def described(array):
@@ -394,6 +395,68 @@ def test_a_broken_package_is_told(stand, cp, rng, monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "kbackend.cupy"):
         assert prepare.Preparer(cp)("conv", inputs, outputs, params).launches
     assert "too old" in caplog.messages[-1]
+
+
+# ----- windows that are single places -----
+
+
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_mere_products_are_those_of_cublas(cp, rng, dtype, op):
+    given, params = problem(rng, "many filters", op, dtype)
+    arrays = [cp.asarray(a) for a in given]
+    expected = get_engine("numpy").kernels[op](*[a.astype("float64") for a in given], **params)
+    out = cp.full(expected.shape, np.nan, numpy_dtype(dtype))
+    specs = tuple(map(described, arrays)), (described(out),)
+    prepared = pointwise.prepare(Blas(cp), op, *specs, params)
+    assert prepared is not None and not prepared.scratch
+    tolerance = {"float64": 1e-12, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}[dtype]
+    for found in run(cp, prepared, out, arrays):
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(
+            found.astype("float64") / scale, expected / scale, atol=tolerance
+        )
+    # The engine takes it where there is no cuDNN.
+    assert not prepare.Preparer(cp)(op, *specs, params).launches
+
+
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize(
+    "change",
+    [{"strides": (2, 2)}, {"padding": ((1, 1), (1, 1))}, {"groups": 2}, {"window": (3, 1)}],
+)
+def test_what_is_no_product(cp, rng, op, change):
+    how = {"strides": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1,
+           **change}  # fmt: skip
+    window = how.pop("window", (1, 1))
+    x = rng.standard_normal((1, 4, 4, 6)).astype("float32")
+    w = rng.standard_normal((*window, 6 // how["groups"], 4)).astype("float32")
+    g = get_engine("numpy").kernels["conv"](x, w, **how)
+    arrays = {"conv": (x, w), "conv_input_grad": (g, w), "conv_filter_grad": (x, g)}[op]
+    out = {"conv": g, "conv_input_grad": x, "conv_filter_grad": w}[op]
+    params = how | {
+        "conv_input_grad": {"space": (4, 4)},
+        "conv_filter_grad": {"window": window},
+    }.get(op, {})
+    specs = tuple(map(described, arrays)), (described(out),)
+    assert pointwise.prepare(Blas(cp), op, *specs, params) is None
+
+
+def test_arrays_of_other_strides_are_no_product(cp, rng):
+    given, params = problem(rng, "many filters", "conv")
+    x = described(given[0].transpose(0, 2, 1, 3))
+    out = Spec((1, 3, 3, 70), "float32")
+    assert pointwise.prepare(Blas(cp), "conv", (x, described(given[1])), (out,), params) is None
+
+
+def test_a_product_competes_with_cudnn(stand, cp, rng):
+    stand.own, stand.slow = True, {"exact", "roomy"}
+    inputs, outputs, params = specs_of(rng, "many filters")
+    made = prepare.Preparer(cp)("conv", inputs, outputs, params)
+    assert {"exact", "roomy"} == set(stand.executed) and not made.scratch and not made.launches
+    stand.own = False
+    check(cp, rng, "pointwise", "conv")
+    assert stand.executed[-1] in ("exact", "roomy")
 
 
 # ----- training -----
