@@ -13,6 +13,8 @@ import pytest
 _home = tempfile.TemporaryDirectory(prefix="kbackend-tests-")
 os.environ["KERAS_HOME"] = _home.name
 os.environ["KERAS_BACKEND"] = "jax"
+# On a GPU it would multiply with numbers of TF32.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 for _name in ("KBACKEND", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
     os.environ.pop(_name, None)
 

@@ -100,6 +100,8 @@ def scatter(
     lines = [
         *coordinates("at", x.shape, "c", "unsigned"),
         f"{work} value = kb::load<{work}>(x[{offset(steps(x), 'c', False)}]);",
+        # So that several places are on their way from memory.
+        "#pragma unroll 8",
         f"for (unsigned number = 0; number < {count}u; ++number) {{",
         *[f"    {line}" for line in _places(indices, axes, x.shape, "number")],
         f"    if ({same}) value = {combined};",

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kbackend.engine.program import Ints, Spec
-from kbackend_cupy.codegen.launch import NAME, Launch, named
+from kbackend_cupy.codegen.launch import NAME, THREADS, Launch, named
 from kbackend_cupy.codegen.loop import SHORT, fits, libraries, pointer
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.scalar import TYPES, computed
@@ -144,34 +144,50 @@ def plan(
 
 
 def _combine(sizes: Sizes, shares: int, partial: Spec, out: Spec, place: str) -> Launch:
-    """Adds up the shares of each element, by several warps where there are few elements."""
+    """Adds up the shares of each element, by several threads where there are few elements."""
     each, work = sizes.batch * sizes.rows * sizes.columns, computed(out.dtype)
-    warps = 1
-    while warps < 8 and each * warps < _SPREAD and shares >= 8 * warps:
-        warps *= 2
+    # A thread does a quad of neighbours, or a part of the shares of one element.
+    wide = _QUAD if sizes.columns % _QUAD == 0 and each > _SPREAD else 1
+    parts = 1
+    while parts < 8 and each * parts < _SPREAD and shares >= 8 * parts:
+        parts *= 2
+    own = THREADS // parts
     lines = [
-        f'extern "C" __global__ void __launch_bounds__({32 * warps}) {NAME}(',
+        f'extern "C" __global__ void __launch_bounds__({THREADS}) {NAME}(',
         f"    {pointer(out, 'o', True)}, {pointer(partial, 'p')}) {{",
-        f"    __shared__ {work} parts[{warps}][32];",
-        "    const unsigned lane = threadIdx.x % 32u, warp = threadIdx.x / 32u;",
-        "    const unsigned at = blockIdx.x * 32u + lane;",
-        f"    {work} sum = 0;",
+        f"    __shared__ {work} sums[{parts}][{own}];",
+        f"    const unsigned lane = threadIdx.x % {own}u, part = threadIdx.x / {own}u;",
+        f"    const unsigned at = (blockIdx.x * {own}u + lane) * {wide};",
+        f"    kb::pack<{work}, {wide}> sum = {{}};",
         f"    if (at < {each}u)",
         "#pragma unroll 4",
-        f"        for (unsigned share = warp; share < {shares}u; share += {warps})",
-        f"            sum += p[share * {each}u + at];",
-        "    parts[warp][lane] = sum;",
-        "    __syncthreads();",
-        f"    if (warp > 0 || at >= {each}u) return;",
+        f"        for (unsigned share = part; share < {shares}u; share += {parts}) {{",
+        f"            const auto found = kb::load_pack<{wide}>(p + share * {each}u + at);",
         "#pragma unroll",
-        f"    for (int other = 1; other < {warps}; ++other) sum += parts[other][lane];",
+        f"            for (int j = 0; j < {wide}; ++j) sum.at[j] += found.at[j];",
+        "        }",
+    ]
+    if parts > 1:
+        lines += [
+            "    sums[part][lane] = sum.at[0];",
+            "    __syncthreads();",
+            "#pragma unroll",
+            f"    for (int other = 1; other < {parts}; ++other)",
+            "        if (part == 0) sum.at[0] += sums[other][lane];",
+        ]
+    else:
+        lines.pop(2)
+    lines += [
+        f"    if (part > 0 || at >= {each}u) return;",
         f"    const unsigned column = at % {sizes.columns}u, rest = at / {sizes.columns}u;",
         f"    const unsigned rows = {sizes.rows}u, row = rest % rows, batch = rest / rows;",
-        f"    o[{place}] = kb::store<{TYPES[out.dtype]}>(sum);",
+        "#pragma unroll",
+        f"    for (int j = 0; j < {wide}; ++j)",
+        f"        o[{place} + j] = kb::store<{TYPES[out.dtype]}>(sum.at[j]);",
         "}\n",
     ]
-    text, name = named(libraries((out,)) + "\n".join(lines), "combine")
-    return Launch(text, name, (-(-each // 32), 1, 1), (32 * warps, 1, 1), (0, 3))
+    text, name = named(libraries((out,), "memory.cuh") + "\n".join(lines), "combine")
+    return Launch(text, name, (-(-each // (own * wide)), 1, 1), (THREADS, 1, 1), (0, 3))
 
 
 def _cut(sizes: Sizes, double: bool) -> _Cut:

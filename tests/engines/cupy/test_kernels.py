@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kbackend.engine.loader import get_engine
-from kbackend_cupy.codegen import indexing
+from kbackend_cupy.codegen import indexing, matrices
 from kbackend_cupy.prepare import PREPARE
 from tests.engines.cupy.kernels import compiled, execute, needs_text, spec
 from tests.gpu_simulator import cuda_on_cpu, nvrtc, process
@@ -231,6 +231,16 @@ def test_long_sums_in_shares(rng):
         "conv_filter_grad",
         "combine",
     ]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("float64", 1e-11)])
+def test_how_shares_are_added_up(rng, dtype, tolerance, monkeypatch):
+    x, y = normal(rng, 5000, 6, dtype=dtype), normal(rng, 5000, 8, dtype=dtype)
+    how = {"contract": ((0,), (0,)), "batch": ((), ()), "rtol": 1e-5, "atol": tolerance}
+    # By several threads for each element, and in quads.
+    assert "__syncthreads" in check("dot", x, y, **how).launches[1].text
+    monkeypatch.setattr(matrices, "_SPREAD", 0)
+    assert "load_pack<4>" in check("dot", x, y, **how).launches[1].text
 
 
 # ----- movement -----
