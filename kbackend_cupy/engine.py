@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kbackend.base import dtypes
+from kbackend.base import config, dtypes
 from kbackend.base.errors import EngineError
 from kbackend.engine.interface import Engine, Probe
+from kbackend.engine.memory import MemoryInfo
 from kbackend.engine.program import REDUCTIONS, Prepared, Program, Runner, Spec
 from kbackend_cupy.codegen import operations
 from kbackend_cupy.dtypes import SUPPORTED, require
 from kbackend_cupy.fetch import Fetch
-from kbackend_cupy.memory import watched
+from kbackend_cupy.memory import allocated, full, info, obey_limit, watched
 from kbackend_cupy.pinned import Events, pinned
 from kbackend_cupy.prepare import Preparer
 from kbackend_cupy.probe import import_cupy, probe
@@ -58,6 +59,9 @@ class CupyEngine(Engine):
         # By device.
         self._uploads: dict[int, Uploads] = {}
         self._lock = threading.Lock()
+        # Devices in use, by number.
+        self._devices = {cp.cuda.runtime.getDevice()}
+        self._obey_limit(*self._devices)
 
     @classmethod
     def probe(cls) -> Probe:
@@ -81,7 +85,11 @@ class CupyEngine(Engine):
         if not self.owns(value) and not value.ndim and not value and any(value.tobytes()):
             # CuPy fills what has no dimensions, with bits of zeros where a value equals zero.
             return cp.array(value.reshape(1), dtype=wanted).reshape(())
-        return cp.array(value, dtype=wanted, copy=copy)
+        try:
+            return allocated(cp, cp.array, value, dtype=wanted, copy=copy)
+        except cp.cuda.memory.OutOfMemoryError as error:
+            kind = value.dtype if wanted is None else wanted
+            raise full(cp, "asarray", value.shape, kind) from error
 
     def _on_device(self, value: Any, dtype: Any) -> Any:
         """Another library's array as CuPy's, if it lies on a device, else as NumPy's."""
@@ -177,7 +185,36 @@ class CupyEngine(Engine):
                 f"The engine '{self.name}' has the devices {known}. Received: {name!r}."
             )
         scope: AbstractContextManager[Any] = self._cp.cuda.Device(number)
+        if number not in self._devices:
+            self._devices.add(number)
+            self._obey_limit(number)
         return scope
+
+    def memory_info(self) -> MemoryInfo:
+        """The current device's memory, and what CuPy's pool has of it."""
+        return info(self._cp)
+
+    def limit_memory(self) -> None:
+        """Limits CuPy's pools of all devices that are in use."""
+        for number in self._devices:
+            with self._cp.cuda.Device(number):
+                obey_limit(self._cp)
+
+    def _obey_limit(self, number: int) -> None:
+        """Limits the pool of a device that comes into use, unless CuPy's own limit shall hold."""
+        if config.memory_limit() != 1.0:
+            with self._cp.cuda.Device(number):
+                obey_limit(self._cp)
+
+    def free_memory(self) -> None:
+        """Empties CuPy's pools, and drops memory that is kept for batches."""
+        cp = self._cp
+        for uploads in self._uploads.values():
+            uploads.clear()
+        for number in self._devices:
+            with cp.cuda.Device(number):
+                cp.get_default_memory_pool().free_all_blocks()
+        cp.get_default_pinned_memory_pool().free_all_blocks()
 
     def synchronize(self) -> None:
         """Waits until the current device has done all its work."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kbackend_cupy.memory import allocated, full, keepers
 from kbackend_cupy.pinned import Events, address, is_pinned, pinned
 
 # Copies that may be under way; then the host waits, and its pinned memory stops growing.
@@ -64,13 +65,15 @@ class Uploads:
     def __init__(self, cp: Any, events: Events, device: int) -> None:
         self._cp, self._events, self._device = cp, events, device
         self._stream = cp.cuda.Stream(non_blocking=True)
-        self._lock = threading.Lock()
+        # `clear` may be called while memory for a copy is looked for.
+        self._lock = threading.RLock()
         # Slots that are unused, or will be soon; those that come first have waited longest.
         self._free: list[_Slot] = []
         # What arrays have given back. They do so at any time, also while this thread has the lock.
         self._returned: deque[_Slot] = deque()
         # Copies, and the memory that they read.
         self._under_way: deque[tuple[Any, np.ndarray[Any, Any]]] = deque()
+        keepers.add(self)
 
     def __call__(self, value: np.ndarray[Any, Any]) -> Any:
         """An array of the device with the elements of one of the host, which may change at once.
@@ -109,8 +112,15 @@ class Uploads:
         while len(self._free) >= _KEPT:
             self._drop(self._free.pop(0))
         # CuPy's pool gives what `compute` has done with, or will have at this point.
-        memory = self._cp.cuda.alloc(host.nbytes)
+        memory = self._new(host)
         return _Slot(memory, kind, self._events.recorded(compute, self._device))
+
+    def _new(self, host: np.ndarray[Any, Any]) -> Any:
+        cp = self._cp
+        try:
+            return allocated(cp, cp.cuda.alloc, host.nbytes)
+        except cp.cuda.memory.OutOfMemoryError as error:
+            raise full(cp, "upload", host.shape, host.dtype) from error
 
     def _drop(self, slot: _Slot) -> None:
         """Gives memory back to CuPy's pool, which knows nothing of our stream."""

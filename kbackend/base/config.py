@@ -74,6 +74,30 @@ def _check_precision(value: Any) -> str | None:
     return value if isinstance(value, str) and value in PRECISIONS else None
 
 
+_UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+          "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}  # fmt: skip
+_AMOUNT = re.compile(rf"(\d+(?:\.\d+)?)\s*(%|{'|'.join(_UNITS)})?")
+# Less is a slip: a part of the device written without its point, say.
+_LEAST_MEMORY = 1 << 20
+
+
+def _check_memory(value: Any) -> int | float | None:
+    if isinstance(value, str):
+        found = _AMOUNT.fullmatch(value.strip().lower())
+        if found is None:
+            return None
+        number, unit = found[1], found[2]
+        if unit == "%":
+            value = float(number) / 100
+        elif unit is not None:
+            value = int(float(number) * _UNITS[unit])
+        else:
+            value = float(number) if "." in number else int(number)
+    if isinstance(value, float):
+        return value if 0 < value <= 1 else None
+    return value if type(value) is int and value >= _LEAST_MEMORY else None
+
+
 class _Key(NamedTuple):
     default: Any
     check: Callable[[Any], Any]
@@ -90,6 +114,13 @@ _KEYS: dict[str, _Key] = {
     "floatx": _Key("float32", _check_floatx, _one_of(FLOATX_VALUES)),
     "epsilon": _Key(1e-7, _check_epsilon, "a positive finite number"),
     "image_data_format": _Key("channels_last", _check_data_format, _one_of(DATA_FORMATS)),
+    "memory_limit": _Key(
+        1.0,
+        _check_memory,
+        "a number of bytes, at least 1 MiB, a part of the device's memory such as 0.5 or '50%', or "
+        "a text such as '8 GiB'",
+        "KBACKEND_MEMORY_LIMIT",
+    ),
     "float32_matmul_precision": _Key(
         "highest", _check_precision, _one_of(PRECISIONS), "KBACKEND_FLOAT32_MATMUL_PRECISION"
     ),
@@ -353,6 +384,35 @@ def standardize_data_format(data_format: str | None) -> str:
     return checked
 
 
+def memory_limit() -> int | float:
+    """How much memory of each device may be taken.
+
+    Returns:
+        A number of bytes, or a part of the device's memory as a float; `1.0` is all of it.
+
+    >>> memory_limit()
+    1.0
+    """
+    return _get("memory_limit")  # type: ignore[no-any-return]
+
+
+def set_memory_limit(limit: int | float | str | None) -> None:
+    """Set what `memory_limit` returns. Engines that are loaded must be told.
+
+    Args:
+        limit: as in `kbackend.config.set_memory_limit`.
+
+    Raises:
+        ConfigError: (a `ValueError`) for a wrong value.
+
+    >>> set_memory_limit("50%")
+    >>> memory_limit()
+    0.5
+    >>> set_memory_limit(None)
+    """
+    _set("memory_limit", 1.0 if limit is None else limit, "limit")
+
+
 def float32_matmul_precision() -> str:
     """How precise products of float32 are in contractions and convolutions.
 
@@ -396,7 +456,7 @@ def settings() -> list[Setting]:
         `Setting(name, value, source)` for each.
 
     >>> [setting.name for setting in settings()]
-    ['floatx', 'epsilon', 'image_data_format', 'float32_matmul_precision']
+    ['floatx', 'epsilon', 'image_data_format', 'memory_limit', 'float32_matmul_precision']
     """
     with _lock:
         from_file = _load().settings

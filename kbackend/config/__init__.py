@@ -6,6 +6,7 @@ from kbackend.base.config import (
     float32_matmul_precision,
     floatx,
     image_data_format,
+    memory_limit,
     set_epsilon,
     set_float32_matmul_precision,
     set_floatx,
@@ -31,6 +32,7 @@ from kbackend.base.flags import (
 )
 from kbackend.base.lazy import attach
 from kbackend.base.threads import num_threads, set_num_threads
+from kbackend.engine.devices import set_memory_limit
 from kbackend.engine.loader import (
     backend,
     configured_backend,
@@ -64,6 +66,7 @@ __all__ = [
     "is_traceback_filtering_enabled",
     "max_epochs",
     "max_steps_per_epoch",
+    "memory_limit",
     "num_threads",
     "register_engine",
     "set_backend",
@@ -74,6 +77,7 @@ __all__ = [
     "set_image_data_format",
     "set_max_epochs",
     "set_max_steps_per_epoch",
+    "set_memory_limit",
     "set_num_threads",
     "settings",
     "unregister_engine",

@@ -14,6 +14,7 @@ import numpy as np
 
 from kbackend.base.errors import EngineError
 from kbackend.engine.interpreter import Interpreter
+from kbackend.engine.memory import MemoryInfo, host_memory
 from kbackend.engine.program import Cut, Prepared, Program, Runner, Spec
 
 KernelFn = Callable[..., Any]
@@ -72,7 +73,6 @@ class Engine:
     # Bytes that elementwise steps which only leave the program, as updates of variables do, may
     # keep alive while they wait, so that they come one after the other and can be done at once.
     gathers: ClassVar[int] = 0
-
 
     def __init__(self, table: Mapping[str, Kernel], composites: Mapping[str, Kernel]) -> None:
         self.table = dict(table)
@@ -246,6 +246,16 @@ class Engine:
 
     def synchronize(self) -> None:
         """Waits until all work handed to the device is done. Nothing to wait for on a host."""
+
+    def memory_info(self) -> MemoryInfo:
+        """Memory of the current device; by default that of the host."""
+        return host_memory()
+
+    def limit_memory(self) -> None:
+        """Obeys `config.memory_limit` from now on. On a host there is no limit."""
+
+    def free_memory(self) -> None:
+        """Gives back what is kept for arrays to come. By default nothing is."""
 
     def __repr__(self) -> str:
         return f"<engine {self.name}: {len(self.table)} primitives>"

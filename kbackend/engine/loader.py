@@ -422,6 +422,15 @@ def unregister_engine(name: str) -> None:
             _default = None
 
 
+def made_engines() -> list[Engine]:
+    """The engines that are loaded, in no order.
+
+    >>> get_engine("numpy") in made_engines()
+    True
+    """
+    return list(_engines.values())
+
+
 def registered_engines() -> list[str]:
     """The names that `register_engine` made known and nobody took back.
 

@@ -34,6 +34,7 @@ def test_config_shows_values_and_sources(
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "3")
     monkeypatch.setenv("KBACKEND_NUM_THREADS", "1")
     monkeypatch.delenv("KBACKEND_FLOAT32_MATMUL_PRECISION", raising=False)
+    monkeypatch.delenv("KBACKEND_MEMORY_LIMIT", raising=False)
     monkeypatch.setattr(threads, "_found", None)
     config.set_epsilon(1e-3)
     assert cli.main(["config", "--json"]) == 0
@@ -45,6 +46,7 @@ def test_config_shows_values_and_sources(
         "floatx": ("float64", f"{path}, line 2"),
         "epsilon": (1e-3, "set at run time"),
         "image_data_format": ("channels_last", "default"),
+        "memory_limit": (1.0, "default"),
         "float32_matmul_precision": ("highest", "default"),
         "max_epochs": (3, "environment variable KERAS_MAX_EPOCHS"),
         "max_steps_per_epoch": (None, "default"),

@@ -45,7 +45,31 @@ def test_file_gives_values_and_their_lines(home: Path) -> None:
     assert [setting.source for setting in config.settings()] == [
         *[f"{path}, line {line}" for line in (2, 3, 4)],
         "default",
+        "default",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(0.25, 0.25), ("0.25", 0.25), ("25%", 0.25), (1.0, 1.0), (None, 1.0), (1 << 30, 1 << 30),
+     ("1 GiB", 1 << 30), ("1.5gib", 3 << 29), ("2 MB", 2_000_000), ("1048576", 1 << 20)],
+)  # fmt: skip
+def test_memory_limits(home: Path, given: object, found: object) -> None:
+    config.set_memory_limit(given)  # type: ignore[arg-type]
+    assert config.memory_limit() == found and type(config.memory_limit()) is type(found)
+
+
+def test_sources_of_the_memory_limit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(home, {"memory_limit": "4 GiB"})
+    assert config.memory_limit() == 4 << 30
+    assert ("memory_limit", 4 << 30, f"{path}, line 2") in config.settings()
+    monkeypatch.setenv("KBACKEND_MEMORY_LIMIT", "50%")
+    config.reset()
+    assert config.memory_limit() == 0.5
+    monkeypatch.setenv("KBACKEND_MEMORY_LIMIT", "half")
+    config.reset()
+    with pytest.raises(ConfigError, match=r"KBACKEND_MEMORY_LIMIT: 'memory_limit' must be a numb"):
+        config.memory_limit()
 
 
 def test_precision_of_products(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +259,7 @@ def test_setters_win_over_the_file_and_say_so(home: Path) -> None:
     config.set_floatx("bfloat16")
     config.set_epsilon(1)
     config.set_image_data_format("Channels_First")
+    config.set_memory_limit("50%")
     config.set_float32_matmul_precision("high")
     assert (config.floatx(), config.epsilon()) == ("bfloat16", 1.0)
     assert config.image_data_format() == "channels_first"
@@ -256,6 +281,10 @@ def test_setter_before_the_first_reading_is_kept(home: Path) -> None:
         (config.set_epsilon, "1e-7", r"\[set_epsilon\] 'value' must be a positive finite number"),
         (config.set_epsilon, [1e-7], r"Received: value=\[1e-07\]"),
         (config.set_float32_matmul_precision, "low", r"'value' must be one of 'highest', 'high'"),
+        (config.set_memory_limit, 0, r"\[set_memory_limit\] 'limit' must be a number of bytes"),
+        (config.set_memory_limit, 1.5, r"Received: limit=1.5"),
+        (config.set_memory_limit, "much", r"a text such as '8 GiB'\. Received: limit='much'"),
+        (config.set_memory_limit, True, r"Received: limit=True"),
         (config.set_image_data_format, "NHWC", r"'data_format' must be one of 'channels_last'"),
         (config.set_image_data_format, 3, r"Received: data_format=3"),
     ],

@@ -269,9 +269,16 @@ class StandInEngine(CupyEngine):
     # Nothing here runs CUDA text, so programs call the table's kernels.
     views = frozenset()
     fusible = frozenset()
+    # There are no streams, and there is no memory but the host's.
+    capabilities = frozenset()
+    upload, take_rows, fetch = Engine.upload, Engine.take_rows, Engine.fetch
+    memory_info, limit_memory, free_memory = (
+        Engine.memory_info, Engine.limit_memory, Engine.free_memory
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._cp = Module("cupy", np)
+        self._devices = set()
         Engine.__init__(self, table(self._cp, Module("cupyx", None)), {})
 
     @classmethod
