@@ -6,6 +6,7 @@ begin with the filters, so they are turned on the way in, and their gradients on
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from math import prod
 from typing import Any
@@ -23,6 +24,8 @@ from kbackend_cupy.cudnn.library import Handles, load
 from kbackend_cupy.cudnn.plans import UIDS, Found, Plans
 from kbackend_cupy.launches import caller, from_calls, prepared
 from kbackend_cupy.modules import Modules
+
+_log = logging.getLogger("kbackend.cupy")
 
 # Bytes that addresses are multiples of.
 _ALIGNED = 16
@@ -54,10 +57,21 @@ class Cudnn:
             return None
         if not self._loaded:
             self._loaded = True
-            fe = load()
-            if fe is not None:
-                self._found = Convolutions(self._cp, fe, self._modules, self._blas)
+            self._found = self._load()
         return None if self._found is None else self._found.prepare(name, inputs, outputs, params)
+
+    def _load(self) -> Convolutions | None:
+        fe = load()
+        if fe is None:
+            return None
+        found = Convolutions(self._cp, fe, self._modules, self._blas)
+        try:
+            found.handles.current()
+        # A library that doesn't fit the driver or the device, which is no reason to fail.
+        except RuntimeError as error:
+            _log.info("cuDNN can't be used: %s", error)
+            return None
+        return found
 
 
 class Convolutions:
@@ -68,11 +82,14 @@ class Convolutions:
         fe: the module `cudnn`.
         modules: where kernels that copy come from.
         blas: cuBLAS, which does what is a mere product.
+
+    Attributes:
+        handles: cuDNN's.
     """
 
     def __init__(self, cp: Any, fe: Any, modules: Modules, blas: Blas) -> None:
         self._cp, self._modules, self._blas = cp, modules, blas
-        self._handles, self._choices = Handles(cp, fe), Choices(cp, Plans(cp, fe))
+        self.handles, self._choices = Handles(cp, fe), Choices(cp, Plans(cp, fe))
 
     def prepare(
         self,
@@ -98,7 +115,7 @@ class Convolutions:
 
         precise = config.float32_matmul_precision() == "highest"
         contest = Contest(case, precise, rivals, plain, make)
-        found = self._choices.find(self._handles.current(), contest)
+        found = self._choices.find(self.handles.current(), contest)
         return None if found is None else self._calls(found, roles, specs)
 
     def _calls(self, found: Found, roles: tuple[str, ...], specs: tuple[Spec, ...]) -> Prepared:
@@ -137,7 +154,7 @@ class Convolutions:
         """The function that runs a plan: called with its tensors, the result first, and with its
         workspace, if it has one.
         """
-        device, follow = self._cp.cuda.runtime.getDevice(), self._handles.follow
+        device, follow = self._cp.cuda.runtime.getDevice(), self.handles.follow
         graph, number, count = found.graph, found.number, len(uids)
         kept: dict[int, Any] = {}
         placed = self._placed

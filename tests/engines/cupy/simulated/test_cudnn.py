@@ -397,6 +397,19 @@ def test_a_broken_package_is_told(stand, cp, rng, monkeypatch, caplog):
     assert "too old" in caplog.messages[-1]
 
 
+def test_a_library_that_does_not_fit_the_device_is_told(stand, cp, rng, monkeypatch, caplog):
+    def failing():
+        raise RuntimeError("cudnnHandle Create failed")
+
+    inputs, outputs, params = specs_of(rng)
+    monkeypatch.setattr(sys.modules["cudnn"], "create_handle", failing)
+    by = prepare.Preparer(cp)
+    with caplog.at_level(logging.INFO, "kbackend.cupy"):
+        for _ in range(2):
+            assert by("conv", inputs, outputs, params).launches
+    assert caplog.messages == ["cuDNN can't be used: cudnnHandle Create failed"]
+
+
 # ----- windows that are single places -----
 
 
