@@ -48,6 +48,8 @@ class CupyEngine(Engine):
     capabilities: ClassVar[frozenset[str]] = frozenset({"gpu", "upload"})
     views = frozenset(("reshape", "transpose", "broadcast_to", "slice", "rev"))
     fusible = operations.NAMES | REDUCTIONS
+    # A launch costs more than what gradients that wait for it take of a device's memory.
+    gathers = 256 << 20
 
     def __init__(self) -> None:
         cp, cpx = import_cupy()
