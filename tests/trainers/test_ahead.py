@@ -16,7 +16,6 @@ Y = X.sum(axis=1, keepdims=True)
 @pytest.fixture
 def device(monkeypatch):
     """NumPy as an engine that copies batches while it computes; notes what is uploaded."""
-    k.set_backend("numpy")
     uploads = []
     plain = Engine.upload
 
@@ -27,8 +26,8 @@ def device(monkeypatch):
     engine = get_engine("numpy")
     monkeypatch.setattr(type(engine), "capabilities", frozenset({"upload"}))
     monkeypatch.setattr(Engine, "upload", upload)
-    yield uploads
-    k.set_backend("numpy")
+    with k.use_backend("numpy"):
+        yield uploads
 
 
 def model(step=None):

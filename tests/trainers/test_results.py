@@ -13,7 +13,7 @@ X = np.arange(24, dtype="float32").reshape(12, 2)
 
 @pytest.fixture
 def fetched(monkeypatch):
-    """What happens with arrays that are fetched: "start" and "end", in order."""
+    """What happens with arrays that are fetched from NumPy: "start" and "end", in order."""
     order = []
     begin = Engine.fetch
 
@@ -28,7 +28,8 @@ def fetched(monkeypatch):
         return end
 
     monkeypatch.setattr(Engine, "fetch", noted)
-    return order
+    with k.use_backend("numpy"):
+        yield order
 
 
 def doubling():
