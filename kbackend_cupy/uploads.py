@@ -12,8 +12,9 @@ import numpy as np
 from kbackend_cupy.memory import allocated, full, keepers
 from kbackend_cupy.pinned import Events, address, is_pinned, pinned
 
-# Copies that may be under way; then the host waits, and its pinned memory stops growing.
-_UNDER_WAY = 8
+# Copies that may be under way, and their bytes, if there are more than two; then the host waits,
+# and its pinned memory stops growing.
+_UNDER_WAY, _BYTES = 8, 256 << 20
 # Pieces of memory that take turns, for arrays of one shape and dtype. A batch comes while the step
 # of the one before computes, and a model may have two inputs of one shape. They always take turns:
 # where a graph finds a batch shall not depend on how quick the device is.
@@ -73,6 +74,7 @@ class Uploads:
         self._returned: deque[_Slot] = deque()
         # Copies, and the memory that they read.
         self._under_way: deque[tuple[Any, np.ndarray[Any, Any]]] = deque()
+        self._bytes = 0
         keepers.add(self)
 
     def __call__(self, value: np.ndarray[Any, Any]) -> Any:
@@ -95,6 +97,7 @@ class Uploads:
             done = self._events.recorded(self._stream, self._device)
             compute.wait_event(done)
             self._under_way.append((done, host))
+            self._bytes += host.nbytes
             self._let_go()
         owner = _Lease(self, slot, compute)
         memory = cp.cuda.UnownedMemory(slot.memory.ptr, host.nbytes, owner, self._device)
@@ -130,13 +133,17 @@ class Uploads:
     def _let_go(self) -> None:
         """Lets the memory go that copies have read."""
         while self._under_way:
-            done, _ = self._under_way[0]
-            if not done.done:
-                if len(self._under_way) <= _UNDER_WAY:
+            count, oldest = len(self._under_way), self._under_way[0][0]
+            if not oldest.done:
+                if count <= _UNDER_WAY and (count <= 2 or self._bytes <= _BYTES):
                     break
-                done.synchronize()
-            self._under_way.popleft()
-            self._events.give_back(done, self._device)
+                oldest.synchronize()
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        done, host = self._under_way.popleft()
+        self._bytes -= host.nbytes
+        self._events.give_back(done, self._device)
 
     def take_back(self, slot: _Slot, compute: Any) -> None:
         """Takes memory that no array has any more; what `compute` was given may still use it."""
@@ -147,9 +154,8 @@ class Uploads:
         """Waits for all copies, and gives all memory that is kept back to CuPy's pools."""
         with self._lock:
             while self._under_way:
-                done, _ = self._under_way.popleft()
-                done.synchronize()
-                self._events.give_back(done, self._device)
+                self._under_way[0][0].synchronize()
+                self._forget_oldest()
             self._free += self._returned
             self._returned.clear()
             while self._free:

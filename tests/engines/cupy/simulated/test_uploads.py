@@ -145,6 +145,20 @@ def test_memory_is_used_again(engine, gpu):
     assert len(engine._uploads[0]._free) <= uploads._TURNS + 1
 
 
+def test_pinned_memory_of_large_batches_is_bounded(engine, gpu, monkeypatch):
+    monkeypatch.setattr(uploads, "_BYTES", 5000)
+    value = np.ones(500, "float32")
+    with gpu.lazy():
+        for size, most in ((500, 2), (250, 5), (100, 8)):
+            for _ in range(20):
+                engine.upload(value[:size]) + 1
+            one = engine._uploads[0]
+            assert len(one._under_way) == most
+            assert one._bytes == sum(host.nbytes for _, host in one._under_way) <= 5000
+    engine._uploads[0].clear()
+    assert engine._uploads[0]._bytes == 0
+
+
 def test_memory_of_many_sizes_is_bounded(engine, gpu, hasty):
     with gpu.lazy():
         for i in range(1, 60):
@@ -228,6 +242,20 @@ def test_an_epoch_copies_each_batch_once(engine, gpu):
     assert counts.allocations == 0 and counts.to_device == 2 * models.STEPS
     # Of the host, for the loss and the metric.
     assert counts.to_host == 2 and counts.syncs == 2 * reading.syncs
+
+
+def test_an_evaluation_waits_for_its_results_alone(engine, gpu):
+    x, y = models.data("mlp")
+    model = models.compiled("mlp")
+    scalar = keras.ops.sum(keras.ops.ones(3))
+    with gpu.counted() as reading:
+        np.array(scalar)
+    for _ in range(4):
+        with gpu.counted() as found:
+            model.evaluate(x, y, batch_size=models.BATCH, verbose=0)
+    (counts,) = found
+    assert counts.allocations == 0 and counts.to_device == 2 * models.STEPS
+    assert counts.to_host == 2 and counts.syncs == 2 * reading[0].syncs
 
 
 # ----- planted faults -----
