@@ -7,8 +7,13 @@ from typing import Any
 from kbackend.engine.extents import Extents
 from kbackend.engine.interface import Engine
 from kbackend.engine.program import ARENA, Place, Program, Step
+from kbackend_numba.kernels import region
 from kbackend_numba.native import Native, Tape
 from kbackend_numpy.replay import Replay
+
+# Nanoseconds of work from which on a loop has its threads for itself: a barrier is nothing beside
+# it, and what a thread has made in the loop before is in its cache.
+_LONG = 200_000.0
 
 
 class NativeReplay(Replay):
@@ -50,10 +55,10 @@ class NativeReplay(Replay):
             self._append(number, prepared.check.function, args)
 
     def _joins(self, step: Step, prepared: Native) -> bool:
-        """Whether a step is done at once with the one before: both are elementwise, and neither
-        touches what the other one writes."""
-        simple = step.name == "region" and not step.params["region"].axes
-        if not simple or len(prepared.calls) != 1:
+        """Whether a step is done at once with those before: all are short loops, and none touches
+        what another one writes."""
+        simple = step.name in region.PREPARE and len(prepared.calls) == 1 and not prepared.scratch
+        if not simple or prepared.calls[0].items * prepared.calls[0].cost > _LONG:
             self._open = None
             return False
         mine = Extents(self.program, step)

@@ -61,6 +61,26 @@ def test_each_item_once(count):
             time.sleep(0.02)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("cost", [10.0, 1e6])
+def test_calls_that_are_done_at_once(count, cost):
+    set_num_threads(count)
+    several = [arrays() for _ in range(5)]
+    items = [ROWS, 1, 17, ROWS, 2]
+    tape = Tape()
+    for (x, workers), rows in zip(several, items, strict=True):
+        call = Call(function(("adds one", ROWS, COLUMNS), write), (0, 1), (), rows, cost)
+        pointers = tape.add(call, joined=bool(tape.work))
+        pointers[0], pointers[1] = x, workers
+    for turn in range(1, 60):
+        tape()
+        for (x, workers), rows in zip(several, items, strict=True):
+            assert (x[:rows] == turn).all() and not x[rows:].any()
+            assert workers[:rows].max() < count and (workers[rows:] == -1).all()
+    assert tape.work == sum(items) * cost
+    assert [name for name, _ in tape.times(1)] == ["together"]
+
+
 def test_small_calls_stay_with_the_caller():
     set_num_threads(2)
     x, workers = arrays()

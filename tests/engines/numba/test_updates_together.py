@@ -91,6 +91,13 @@ def test_one_call_for_all_parameters():
     assert sum(name == "together" for name, _ in tape.times(1)) == 1
 
 
+def test_small_sums_of_squares_are_one_call():
+    _, compiled = run(MAKERS["adam"], global_clipnorm=0.5)
+    (tape,) = [fn for fn, _ in compiled._run.calls if isinstance(fn, Tape)]
+    names = [[ready.call.function.key[0] for ready in entry] for entry in tape._entries]
+    assert sum(name.count("region sums") >= 2 for name in names) >= 1
+
+
 def test_a_rate_is_computed_once_and_first():
     _, compiled = run(MAKERS["adam"])
     names = [step.name for step in compiled.program.steps]
