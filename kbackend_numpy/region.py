@@ -12,7 +12,7 @@ from typing import Any
 
 from kbackend.engine.program import Node, Prepared, Region, Spec
 from kbackend.engine.strides import broadcast_strides, merge, merged_shape
-from kbackend_numpy import region_reduce, threads
+from kbackend_numpy import region_reduce, region_rows, threads
 from kbackend_numpy.kernels.elementwise import Call
 from kbackend_numpy.region_calls import Written, run_calls, write
 
@@ -50,6 +50,9 @@ def prepare(region: Region, inputs: tuple[Spec, ...]) -> Prepared | None:
         inputs: specs of its inputs with their strides.
     """
     region = replace(region, inputs=inputs)
+    joined = region_rows.widened(region, lambda wide: prepare(wide, wide.inputs))
+    if joined is not None:
+        return joined
     size = prod(region.shape)
     if size > _BLOCK and region.axes:
         made = region_reduce.blocked(region, _BLOCK, _PER_ELEMENT)

@@ -88,8 +88,11 @@ follow(_limit_blas)
 
 
 def active() -> bool:
-    """Whether work should be split here: the cores are taken, and there are several."""
-    return _owners > 0 and count() > 1
+    """Whether work should be split here: the cores are taken, and there are several.
+
+    Not within what has been split already: there is nobody to take a share.
+    """
+    return _owners > 0 and not _here.splits and count() > 1
 
 
 @contextmanager
@@ -133,6 +136,16 @@ def leave() -> None:
 many_calls = threading.Lock()
 
 
+class _Here(threading.local):
+    """What the calling thread is about."""
+
+    # Whether it does a part of something that is split.
+    splits = False
+
+
+_here = _Here()
+
+
 class _Job:
     """Parts of one kernel, handed out one by one to whichever thread is free."""
 
@@ -149,21 +162,30 @@ class _Job:
 
     def work(self, worker: int) -> None:
         """Runs parts until there are no more."""
-        while True:
-            with self.lock:
-                index = self.next
-                if index >= self.parts:
-                    return
-                self.next = index + 1
-            try:
-                if self.failure is None:
-                    self.part(index, worker)
-            except BaseException as error:
-                self.failure = error
-            with self.lock:
-                self.left -= 1
-                if not self.left:
-                    self.done.release()
+        _here.splits = True
+        try:
+            while self._work_one(worker):
+                pass
+        finally:
+            _here.splits = False
+
+    def _work_one(self, worker: int) -> bool:
+        """Runs a part, if there is one left."""
+        with self.lock:
+            index = self.next
+            if index >= self.parts:
+                return False
+            self.next = index + 1
+        try:
+            if self.failure is None:
+                self.part(index, worker)
+        except BaseException as error:
+            self.failure = error
+        with self.lock:
+            self.left -= 1
+            if not self.left:
+                self.done.release()
+        return True
 
 
 class _Pool:
@@ -216,7 +238,7 @@ def split(part: Callable[[int, int], Any], parts: int) -> None:
     Raises:
         BaseException: what a part raised.
     """
-    if parts > 1 and count() > 1:
+    if parts > 1 and not _here.splits and count() > 1:
         pool = _current_pool()
         # One job at a time, so that worker numbers are never used twice. Another thread's kernel
         # that comes meanwhile runs on that thread alone.

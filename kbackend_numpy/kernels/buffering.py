@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-_BUFFER = 2048
+_SHORT = 2048
+# NumPy's own, unless somebody sets another.
+BUFFER = 8192
 
 
 def short_buffer(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,7 +24,7 @@ def short_buffer(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(fn)
     def kernel(*args: Any, **params: Any) -> Any:
-        before = np.setbufsize(_BUFFER)
+        before = np.setbufsize(_SHORT)
         try:
             return fn(*args, **params)
         finally:

@@ -29,6 +29,8 @@ _FLOPS, _COPIES, _TRAFFIC = 120.0, 3.0, 10.0
 # Small products of a row-major by a transposed matrix run at half the speed of others. With as many
 # rows as this, and less multiplications than that, it pays to copy the second matrix first.
 _ROWS_WORTH_COPY, _SMALL = 32, 1 << 20
+# A result of as many elements takes longer to clear than `matmul` to begin.
+_LARGE = 1 << 14
 # Parts of fewer rows or columns than this gain nothing: each reads all of the other matrix.
 _NARROW = 64
 
@@ -203,8 +205,8 @@ def _serial(form: _Form) -> Callable[..., None]:
     x, y, shape = form.x, form.y, form.out
     x_view, y_view = _view(x), _view(y)
     product = _product(form)
-    if product is np.matmul and len(shape) == 2 and x.packed and y.packed:
-        # The same with less ado; but it copies matrices with gaps.
+    if product is np.matmul and len(shape) == 2 and x.packed and y.packed and prod(shape) < _LARGE:
+        # The same with less ado; but it clears the result first, and copies matrices with gaps.
         product = np.ndarray.dot
 
     def run(out: Array, a: Array, b: Array, *scratch: Array) -> None:

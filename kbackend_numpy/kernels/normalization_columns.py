@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kbackend_numpy.kernels.buffering import short_buffer
 from kbackend_numpy.kernels.normalization_plan import Cut, Plan, joined, ones
 
 Array = Any
@@ -67,7 +68,7 @@ class _Joined:
                 np.multiply(c, c, out=c)
                 np.add(squares, self.sums(c, row), out=squares)
 
-        self.cut.run(part)
+        self.cut.run(short_buffer(part))
         for index in range(1, self.parts):
             np.add(sums[0], sums[index], out=sums[0])
         apart, square = sums[0, :2] / self.rows
@@ -85,7 +86,7 @@ class _Joined:
                 if offset is not None:
                     np.add(out, offset, out=out)
 
-        self.cut.run(part)
+        self.cut.run(short_buffer(part))
 
 
 def apply(rows: int, columns: int, dtype: Any) -> Plan:
@@ -136,7 +137,7 @@ def standardize_grad(rows: int, columns: int, dtype: Any) -> Plan:
                 np.multiply(c, gs, out=c)
                 np.add(along, plan.sums(c, row), out=along)
 
-        plan.cut.run(add_up)
+        plan.cut.run(short_buffer(add_up))
         for index in range(1, plan.parts):
             np.add(sums[0], sums[index], out=sums[0])
         total, along, _ = sums[0]
@@ -160,6 +161,6 @@ def standardize_grad(rows: int, columns: int, dtype: Any) -> Plan:
                 np.add(into, c, out=into)
                 np.add(into, level, out=into)
 
-        plan.cut.run(spread)
+        plan.cut.run(short_buffer(spread))
 
     return Plan(run, (plan.scratch, (plan.parts, 3, columns)), plan.cut.work)

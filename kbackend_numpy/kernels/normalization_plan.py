@@ -11,13 +11,13 @@ import numpy as np
 from kbackend.engine.program import Spec
 from kbackend_numpy import threads
 from kbackend_numpy.kernels.blocks import BLOCK
-from kbackend_numpy.kernels.buffering import short_buffer
 from kbackend_numpy.kernels.parts import run_parts
 
 Array = Any
 Ints = tuple[int, ...]
 
-# Short rows are joined until they have at least this many elements, where that comes out even.
+# Short rows are joined until they have at least this many elements, where that comes out even: as
+# many as a short buffer has.
 _WIDTH = 2048
 # Nanoseconds of work from which on threads share it: blocks end often, and wait for each other.
 _LARGE = 3 * threads.WORTH_SPLITTING
@@ -57,18 +57,17 @@ class Cut:
 
     def run(self, part: Callable[[int], None]) -> None:
         """Calls `part(index)` for all parts."""
-        run = short_buffer(lambda index, worker: part(index))
         if len(self.parts) > 1:
-            run_parts(run, len(self.parts), len(self.parts))
+            run_parts(lambda index, worker: part(index), len(self.parts), len(self.parts))
         else:
             with threads.many_calls:
-                run(0, 0)
+                part(0)
 
 
-def joined(rows: int, columns: int) -> int:
+def joined(rows: int, columns: int, width: int = _WIDTH) -> int:
     """How many rows to take as one, so that inner loops are not too short."""
     count = 1
-    while count * columns < _WIDTH and rows % (2 * count) == 0:
+    while count * columns < width and rows % (2 * count) == 0:
         count *= 2
     return count
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kbackend_numpy.kernels.buffering import BUFFER, short_buffer
 from kbackend_numpy.kernels.normalization_plan import Cut, Plan, joined, ones
 
 Array = Any
@@ -25,11 +26,18 @@ def _spread(column: Array, out: Array) -> Array:
     return out
 
 
-def _outer(column: Array, row: Array | None, out: Array) -> Array:
-    """The products of a column and a row, which counts as ones where it is `None`."""
-    if row is None:
-        return _spread(column, out)
-    return np.dot(column[:, None], row[None], out=out)
+def _halved(row: Array | None, halves: Array) -> Array | None:
+    """The half of a row, twice, for `_outer`."""
+    return None if row is None else np.multiply(row, 0.5, out=halves)
+
+
+def _outer(pair: Array, halves: Array | None, out: Array) -> Array:
+    """The products of a column, which `pair` has twice, and a row, which is ones if `None`."""
+    if halves is None:
+        return _spread(pair[0], out)
+    # A sum of two halves takes half the time of one product: for that, `matmul` would not ask BLAS,
+    # and `dot` clears the result first.
+    return np.matmul(pair.T, halves, out=out)
 
 
 def _add_row(block: Array, row: Array, tiled: Array) -> None:
@@ -56,18 +64,20 @@ def standardize(rows: int, columns: int, dtype: Any) -> Plan:
     """`run(x, scale, offset, epsilon, y, mean, variance, *scratch)`"""
     cut = Cut(rows, columns, dtype.itemsize, _FORWARD)
     share, n = np.full(columns, 1 / columns, dtype), np.array(columns, dtype)
-    count = joined(cut.step, columns)
+    count = joined(cut.step, columns, BUFFER)
 
     def run(
         x: Array, scale: Array, offset: Array, epsilon: Any,
-        y: Array, mean: Array, variance: Array, spare: Array, inverses: Array, tiled: Array,
+        y: Array, mean: Array, variance: Array,
+        spare: Array, inverses: Array, halves: Array, tiled: Array,
     ) -> None:  # fmt: skip
+        factors = _halved(scale, halves)
         if offset is not None:
             _tiled(offset, tiled)
 
         def part(index: int) -> None:
             for at, (outer,) in _blocks(cut, index, spare):
-                out, m, v, inverse = y[at], mean[at], variance[at], inverses[at]
+                out, m, v, inverse = y[at], mean[at], variance[at], inverses[:, at]
                 np.dot(x[at], share, out=m)
                 np.subtract(x[at], _spread(m, out), out=out)
                 np.vecdot(out, out, out=v)
@@ -75,14 +85,15 @@ def standardize(rows: int, columns: int, dtype: Any) -> Plan:
                 np.add(v, epsilon, out=inverse)
                 np.sqrt(inverse, out=inverse)
                 np.reciprocal(inverse, out=inverse)
-                np.multiply(out, _outer(inverse, scale, outer), out=out)
+                np.multiply(out, _outer(inverse, factors, outer), out=out)
                 if offset is not None:
                     _add_row(out, offset, tiled)
 
-        cut.run(part)
+        # To set another buffer takes longer than a short call, so it is done only where it helps.
+        cut.run(part if offset is None or len(tiled) >= BUFFER else short_buffer(part))
 
-    scratch = ((len(cut.parts), 1, cut.step, columns), (rows,), (count * columns,))
-    return Plan(run, scratch, cut.work)
+    spare = (len(cut.parts), 1, cut.step, columns)
+    return Plan(run, (spare, (2, rows), (2, columns), (count * columns,)), cut.work)
 
 
 def standardize_grad(rows: int, columns: int, dtype: Any) -> Plan:
@@ -98,19 +109,20 @@ def standardize_grad(rows: int, columns: int, dtype: Any) -> Plan:
     def run(
         g: Array, g_mean: Array, g_variance: Array, x: Array, mean: Array, variance: Array,
         scale: Array, epsilon: Any, dx: Array, d_scale: Array, d_offset: Array,
-        spare: Array, sums: Array, vectors: Array,
+        spare: Array, sums: Array, vectors: Array, halves: Array,
     ) -> None:  # fmt: skip
-        factors = one if scale is None else scale
+        factors, halved = one if scale is None else scale, _halved(scale, halves)
         sums[...] = 0
 
         def part(index: int) -> None:
             scale_sum, offset_sum, row = sums[index]
             for at, (c, w) in _blocks(cut, index, spare):
                 given = g[at]
-                inverse, along, level = vectors[:, at]
-                np.add(variance[at], epsilon, out=inverse)
-                np.sqrt(inverse, out=inverse)
-                np.reciprocal(inverse, out=inverse)
+                pair = vectors[:2, at]
+                inverse, along, level = vectors[1:, at]
+                np.add(variance[at], epsilon, out=pair)
+                np.sqrt(pair, out=pair)
+                np.reciprocal(pair, out=pair)
                 np.subtract(x[at], _spread(mean[at], c), out=c)
                 np.multiply(given, c, out=w)
                 if d_scale is not None:
@@ -132,7 +144,7 @@ def standardize_grad(rows: int, columns: int, dtype: Any) -> Plan:
                 np.subtract(g_mean[at], level, out=level)
                 np.divide(level, n, out=level)
                 out = dx[at]
-                np.multiply(given, _outer(inverse, scale, w), out=out)
+                np.multiply(given, _outer(pair, halved, w), out=out)
                 np.multiply(c, _spread(along, w), out=c)
                 np.add(out, c, out=out)
                 np.add(out, _spread(level, w), out=out)
@@ -146,7 +158,8 @@ def standardize_grad(rows: int, columns: int, dtype: Any) -> Plan:
             np.copyto(d_offset, sums[0, 1])
 
     parts = len(cut.parts)
-    return Plan(run, ((parts, 2, cut.step, columns), (parts, 3, columns), (3, rows)), cut.work)
+    spare = (parts, 2, cut.step, columns)
+    return Plan(run, (spare, (parts, 3, columns), (4, rows), (2, columns)), cut.work)
 
 
 def rms(rows: int, columns: int, dtype: Any) -> Plan:
@@ -154,7 +167,12 @@ def rms(rows: int, columns: int, dtype: Any) -> Plan:
     cut = Cut(rows, columns, dtype.itemsize, _FORWARD)
     n = np.array(columns, dtype)
 
-    def run(x: Array, scale: Array, epsilon: Any, y: Array, inverses: Array, spare: Array) -> None:
+    def run(
+        x: Array, scale: Array, epsilon: Any, y: Array, inverses: Array,
+        spare: Array, pairs: Array, halves: Array,
+    ) -> None:  # fmt: skip
+        halved = _halved(scale, halves)
+
         def part(index: int) -> None:
             for at, (outer,) in _blocks(cut, index, spare):
                 block, inverse = x[at], inverses[at]
@@ -162,12 +180,14 @@ def rms(rows: int, columns: int, dtype: Any) -> Plan:
                 np.divide(inverse, n, out=inverse)
                 np.add(inverse, epsilon, out=inverse)
                 np.sqrt(inverse, out=inverse)
-                np.reciprocal(inverse, out=inverse)
-                np.multiply(block, _outer(inverse, scale, outer), out=y[at])
+                pair = np.reciprocal(inverse, out=pairs[:, at])
+                np.copyto(inverse, pair[0])
+                np.multiply(block, _outer(pair, halved, outer), out=y[at])
 
         cut.run(part)
 
-    return Plan(run, ((len(cut.parts), 1, cut.step, columns),), cut.work)
+    spare = (len(cut.parts), 1, cut.step, columns)
+    return Plan(run, (spare, (2, rows), (2, columns)), cut.work)
 
 
 def rms_grad(rows: int, columns: int, dtype: Any) -> Plan:
@@ -177,15 +197,17 @@ def rms_grad(rows: int, columns: int, dtype: Any) -> Plan:
 
     def run(
         g: Array, g_inverse: Array, x: Array, inverses: Array, scale: Array,
-        dx: Array, d_scale: Array, spare: Array, sums: Array, slopes: Array,
+        dx: Array, d_scale: Array,
+        spare: Array, sums: Array, vectors: Array, halves: Array,
     ) -> None:  # fmt: skip
-        factors = one if scale is None else scale
+        factors, halved = one if scale is None else scale, _halved(scale, halves)
         sums[...] = 0
 
         def part(index: int) -> None:
             scale_sum, row = sums[index]
             for at, (w, outer) in _blocks(cut, index, spare):
-                given, block, inverse, slope = g[at], x[at], inverses[at], slopes[at]
+                given, block, inverse, slope = g[at], x[at], inverses[at], vectors[0, at]
+                pair = vectors[1:, at]
                 np.multiply(given, block, out=w)
                 if d_scale is not None:
                     np.add(scale_sum, np.dot(inverse, w, out=row), out=scale_sum)
@@ -197,7 +219,8 @@ def rms_grad(rows: int, columns: int, dtype: Any) -> Plan:
                 for _ in range(3):
                     np.multiply(slope, inverse, out=slope)
                 out = dx[at]
-                np.multiply(given, _outer(inverse, scale, outer), out=out)
+                np.copyto(pair, inverse)
+                np.multiply(given, _outer(pair, halved, outer), out=out)
                 np.multiply(block, _spread(slope, w), out=w)
                 np.subtract(out, w, out=out)
 
@@ -208,4 +231,5 @@ def rms_grad(rows: int, columns: int, dtype: Any) -> Plan:
             np.copyto(d_scale, sums[0, 0])
 
     parts = len(cut.parts)
-    return Plan(run, ((parts, 2, cut.step, columns), (parts, 2, columns), (rows,)), cut.work)
+    spare = (parts, 2, cut.step, columns)
+    return Plan(run, (spare, (parts, 2, columns), (3, rows), (2, columns)), cut.work)

@@ -1,5 +1,7 @@
 """How many threads may compute: settings, and that results don't depend on them."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -95,3 +97,25 @@ def test_blas_has_no_more_threads_than_were_asked_for(monkeypatch):
     assert blas.count == 3
     kbackend.config.set_num_threads(None)
     assert blas.count == 4
+
+
+def test_what_is_split_is_not_split_again():
+    found = []
+
+    def inner(index, worker):
+        found.append((index, worker, threading.get_ident()))
+
+    def outer(index, worker):
+        here = threading.get_ident()
+        before = len(found)
+        assert not numpy_threads.active()
+        numpy_threads.split(lambda i, w: inner((index, i), w), 3)
+        mine = [f for f in found[before:] if f[0][0] == index]
+        assert [f[0][1] for f in mine] == [0, 1, 2]
+        assert {f[1:] for f in mine} == {(0, here)}
+
+    with numpy_threads.owned():
+        split = numpy_threads.active()
+        numpy_threads.split(outer, 4)
+        assert numpy_threads.active() == split
+    assert len(found) == 12

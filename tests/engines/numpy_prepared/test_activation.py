@@ -97,7 +97,7 @@ def test_gelu_is_exact():
     x = np.linspace(-9, 9, 20001, dtype="float32")
     exact = [0.5 * v * math.erfc(-v / math.sqrt(2)) for v in x.tolist()]
     (found,) = run(KERNELS["gelu"], [x], {"approximate": False})
-    # The fit is good to 3e-8; the exponential and its argument are rounded.
+    # The fit is good to 7e-8; the exponential and its argument are rounded.
     np.testing.assert_array_less(np.abs(found - exact), 2e-7 * np.maximum(1, np.abs(x)))
 
 
@@ -105,11 +105,9 @@ def test_gelu_is_as_exact_with_either_power(monkeypatch):
     x = np.linspace(-9, 9, 20001, dtype="float32")
     (found,) = run(KERNELS["gelu"], [x], {"approximate": False})
     for power, base in ((np.exp, math.e), (np.exp2, 2.0)):
-        first, *rest, last = [np.array(c / math.log(base), np.float32) for c in activation._CDF]
-        for name, value in zip(
-            ("POWER", "_FIRST", "_CDF_REST", "_LAST"), (power, first, rest, last), strict=True
-        ):
-            monkeypatch.setattr(activation, name, value)
+        scale = np.array(-activation._CDF[0] / math.log(base), np.float32)
+        monkeypatch.setattr(activation, "POWER", power)
+        monkeypatch.setattr(activation, "_SCALE", scale)
         (other,) = run(KERNELS["gelu"], [x], {"approximate": False})
         # The arguments of the power are rounded otherwise.
         np.testing.assert_allclose(other, found, rtol=0, atol=5e-7)

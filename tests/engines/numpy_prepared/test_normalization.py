@@ -132,3 +132,18 @@ def test_other_layouts_are_left_to_the_plain_kernel():
     prepare = COMPOSITES["standardize"].prepare
     outputs = (x, row, row)
     assert prepare((x,), outputs, axes=(0, 2), epsilon=1e-3, scaled=False, centred=False) is None
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-3])
+def test_rows_that_are_not_finite_stay_by_themselves(epsilon, rng):
+    x, scale, offset = (_draw(rng, shape) for shape in ((64, 48), (1, 48), (1, 48)))
+    x[3, 5], x[4, 6], x[5, 7] = np.nan, np.inf, -np.inf
+    x[6] = 2.0
+    params = {"axes": (1,), "epsilon": epsilon, "scaled": True, "centred": True}
+    y, mean, variance = COMPOSITES["standardize"].fn(x, scale, offset, **params)
+    with np.errstate(all="ignore"):
+        exact = x.astype("float64")
+        exact = exact - exact.mean(1, keepdims=True)
+        exact /= np.sqrt((exact * exact).mean(1, keepdims=True) + epsilon)
+    np.testing.assert_allclose(y, exact * scale + offset, rtol=1e-4, atol=1e-5)
+    check(COMPOSITES["standardize"], [x, scale, offset], params)
