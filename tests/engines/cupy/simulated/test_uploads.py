@@ -229,6 +229,16 @@ def test_training_is_that_of_numpy(engine, gpu, hasty, case):
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=2e-3, atol=2e-4)
 
 
+def test_a_stream_of_the_user(engine, gpu, cp, hasty):
+    expected = history(shuffle=True)
+    # What the default stream has left behind is used again here, and the other way round.
+    for stream in (cp.cuda.Stream(non_blocking=True), cp.cuda.Stream.null):
+        with gpu.lazy(), stream:
+            found = history(shuffle=True)
+        assert found[0] == expected[0]
+        np.testing.assert_array_equal(found[1], expected[1])
+
+
 def test_an_epoch_copies_each_batch_once(engine, gpu):
     x, y = models.data("mlp")
     model = models.compiled("mlp")
