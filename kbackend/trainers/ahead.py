@@ -25,28 +25,36 @@ class Ahead:
     ) -> None:
         self._steps, self._upload = iter(steps), upload
         self._early = early and current_engine().supports("upload")
-        self._drawn: tuple[int, Any] | None = None
+        # What comes next, if it has been asked for: at most one, `None` for the end.
+        self._drawn: list[tuple[int, Any] | None] = []
         self._fault: Exception | None = None
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         return self
 
     def __next__(self) -> tuple[int, Any]:
-        if self._fault is not None:
-            raise self._fault
-        drawn, self._drawn = self._drawn, None
-        return self._draw() if drawn is None else drawn
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            try:
+                raise fault
+            finally:
+                # Its frames hold tensors, and this one would hold it.
+                del fault
+        found = self._drawn.pop() if self._drawn else self._draw()
+        if found is None:
+            raise StopIteration
+        return found
 
-    def _draw(self) -> tuple[int, Any]:
-        step, batch = next(self._steps)
-        return step, self._upload(batch)
+    def _draw(self) -> tuple[int, Any] | None:
+        found = next(self._steps, None)
+        return None if found is None else (found[0], self._upload(found[1]))
 
     def prepare(self) -> None:
         """Begins with the next batch, once the step of this one has been handed to the device."""
-        if not self._early or self._drawn is not None or self._fault is not None:
+        if not self._early or self._drawn or self._fault is not None:
             return
         try:
-            self._drawn = self._draw()
+            self._drawn.append(self._draw())
         except Exception as fault:
             # In its turn: the callbacks of this step come first.
             self._fault = fault

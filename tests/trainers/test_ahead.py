@@ -1,5 +1,9 @@
 """Batches that are asked for before their turn: which, when, and what nobody may notice of it."""
 
+import contextlib
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -181,3 +185,26 @@ def test_the_end_comes_once(device):
     for _ in range(2):
         with pytest.raises(StopIteration):
             next(batches)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_left_for_the_garbage_collector(device, fails):
+    """What it holds may be large, and be on a device."""
+
+    def steps():
+        yield from enumerate([1, 2])
+        if fails:
+            raise OSError("no such row")
+
+    def run():
+        batches = Ahead(steps(), lambda batch: batch, early=True)
+        with contextlib.suppress(OSError):
+            for _ in batches:
+                batches.prepare()
+        return weakref.ref(batches)
+
+    gc.disable()
+    try:
+        assert run()() is None
+    finally:
+        gc.enable()
