@@ -111,8 +111,9 @@ class Variable(Readable):
                     f"[Variable] the initial value of '{name}' has the shape {value.shape}. "
                     f"Received: shape={tuple(shape)}."
                 )
-        # An object of its own, so that tapes can tell it from what it was made of.
-        self._tensor: Tensor = value.alias()
+        # An object of its own, so that tapes can tell it from what it was made of, and in the order
+        # that its values have after they were set, since products round by it.
+        self._tensor: Tensor = Tensor(value.engine.contiguous(value.array), value.engine)
         # Whether the memory of the value may be known to others than this variable.
         self._shared = True
         self._dtype: str = value.dtype

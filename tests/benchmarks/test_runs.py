@@ -11,6 +11,7 @@ from benchmarks.bench import Bench
 from benchmarks.groups import GROUPS, convolution_cases, micro_calls, product_cases
 from benchmarks.groups.layer_cases import CASES
 from benchmarks.groups.primitive_cases import PRIMITIVES
+from benchmarks.machine import gpus
 from benchmarks.models import all_models
 from benchmarks.options import Options
 from benchmarks.peers.keras_api import KerasPeer
@@ -24,6 +25,7 @@ OURS = KNOWN["kbackend-numpy"]
 
 def test_all_peers_are_known() -> None:
     names = ["keras-jax", "keras-tensorflow", "keras-torch", "torch"]
+    names += ["torch-cuda"] if gpus() else []
     assert [peer.name for peer in KNOWN.values() if not peer.ours] == names
     assert {"kbackend-numpy", "kbackend-numba", "kbackend-cupy"} <= set(KNOWN)
     assert all("install" in peer.install.lower() for peer in KNOWN.values())

@@ -7,6 +7,9 @@ import kbackend
 from kbackend.engine.loader import register_engine, unregister_engine
 from tests.examples.loading import load
 
+# Keras asks a newer JAX for integers of 64 bits, which that says it doesn't give.
+pytestmark = pytest.mark.filterwarnings("ignore:Explicitly requested dtype:UserWarning")
+
 EPOCHS = 5
 ROWS = 320
 

@@ -139,7 +139,8 @@ def test_strided_inputs(rng):
         return a.transpose(3, 0, 1, 2).copy().transpose(1, 2, 3, 0)
 
     for view in (turned, part, columns):
-        check(KERNEL, [view(a) for a in drawn(rng, (2, 3, 5, 2, 4, 6))], PLAIN)
+        # BLAS may have another kernel for each layout, which rounds in its own order.
+        check(KERNEL, [view(a) for a in drawn(rng, (2, 3, 5, 2, 4, 6))], PLAIN, 1e-5, 1e-6)
 
 
 def test_nothing_to_do(rng):
