@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tests.gpu_simulator import cuda_on_cpu
 from tests.gpu_simulator.build import DEVICE, LIBRARIES, RUNTIME, build
 
-# As in device.cpp.
+# As in device_work.h.
 COUNTS = ("launches", "to_device", "to_host", "on_device", "syncs", "allocations", "graphs")
 
 
