@@ -12,7 +12,7 @@ def uncollected() -> Iterator[None]:
     """No garbage is looked for within the block.
 
     Importing modules and compiling programs make tens of thousands of objects that stay. Python
-    would look through all of them again and again: that took a seventh of the time.
+    would look through all of them again and again: that took up to a fifth of the time.
 
     >>> with uncollected():
     ...     gc.isenabled()
