@@ -49,6 +49,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     with pytest.MonkeyPatch.context() as patch:
         if marker and item.config.getoption("--engine"):
             patch.setenv("KBACKEND", *marker.args)
+            # What was done since the last test may have chosen another one.
+            loader.reset()
         return (yield)
 
 

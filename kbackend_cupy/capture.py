@@ -12,6 +12,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kbackend.base.garbage import uncollected
 from kbackend.engine.program import Program, Step
 from kbackend_cupy.results import Results
 
@@ -46,17 +47,18 @@ class Recorder:
         self._staged: dict[int, Any] = {}
         self._results: Any = None
         self._graph: Any = None
-        self._said = False
+        # Whether the calls can't be recorded; the log says why.
+        self._refused = False
 
     def ready(self, arrays: Sequence[Any]) -> bool:
         """Whether this run may be that of a graph."""
         last, now = self._last, [a.data.ptr for a in arrays]
         self._last = now
-        if last is None or not self._program.steps:
+        if last is None or not self._program.steps or self._refused:
             return False
         if self._general is not None:
-            if not self._said:
-                self._say(self._general)
+            self._say(f"there is no kernel for '{self._general.name}' that a stream can record.")
+            self._refused = True
             return False
         settled = True
         for i, (a, b) in enumerate(zip(now, last, strict=True)):
@@ -72,20 +74,26 @@ class Recorder:
             settled = settled and i in self._staged
         return settled
 
-    def _say(self, step: Step) -> None:
-        self._said = True
+    def _say(self, why: str) -> None:
         _log.info(
-            "The program '%s' runs call by call, not as a CUDA graph: there is no kernel for '%s' "
-            "that a stream can record.",
-            self._program.name,
-            step.name,
+            "The program '%s' runs call by call, not as a CUDA graph: %s", self._program.name, why
         )
 
-    def replay(self, run: Replay, arrays: Sequence[Any]) -> list[Any]:
-        """Runs the graph, recorded anew if memory has moved; the outputs."""
+    def replay(self, run: Replay, arrays: Sequence[Any]) -> list[Any] | None:
+        """Runs the graph, recorded anew if memory has moved.
+
+        Returns:
+            The outputs; `None` if nothing was done, since the calls can't be recorded.
+        """
         fixed = [0 if i in self._staged else a.data.ptr for i, a in enumerate(arrays)]
         if self._graph is None or fixed != self._recorded:
-            self._record(run, [self._staged.get(i, a) for i, a in enumerate(arrays)])
+            cuda = self._cp.cuda
+            try:
+                self._record(run, [self._staged.get(i, a) for i, a in enumerate(arrays)])
+            except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError) as error:
+                self._refused = True
+                self._say(f"recording them failed: {error}")
+                return None
             self._recorded = fixed
         stream = self._cp.cuda.get_current_stream()
         for i, own in self._staged.items():
@@ -108,7 +116,8 @@ class Recorder:
         for value, array in zip(run.made, self._results.arrays, strict=True):
             run.bind(value, array)
         stream = cp.cuda.Stream(non_blocking=True)
-        with stream:
+        # A graph that is found to be garbage can't be destroyed meanwhile.
+        with uncollected(), stream:
             # Other threads may allocate meanwhile.
             stream.begin_capture(cp.cuda.runtime.streamCaptureModeThreadLocal)
             try:

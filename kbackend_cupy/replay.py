@@ -169,9 +169,8 @@ class Replay:
             arrays: of the inputs.
         """
         given = [a if a.flags.c_contiguous else self._cp.ascontiguousarray(a) for a in arrays]
-        if self._recorder.ready(given):
-            outputs = self._recorder.replay(self, given)
-        else:
+        outputs = self._recorder.replay(self, given) if self._recorder.ready(given) else None
+        if outputs is None:
             self.bind_inputs(given)
             self.bind_outputs()
             self.run()

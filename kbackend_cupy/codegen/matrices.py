@@ -232,10 +232,12 @@ def _text(
     quads = cut.each // _QUAD
     rows_apart, columns_apart = cut.down // quads, cut.across // quads
     wide = cut.across // cut.each
+    # Left to itself the compiler keeps small kernels so small that some spill.
+    bounds = f"{cut.threads}, 1" if quads == 1 else str(cut.threads)
     lines = [
         _function("left", x, work, "batch", "row", "inner"),
         _function("right", y, work, "batch", "inner", "column"),
-        f'extern "C" __global__ void __launch_bounds__({cut.threads}) {NAME}(',
+        f'extern "C" __global__ void __launch_bounds__({bounds}) {NAME}(',
         f"    {pointer(target, 'o', True)}, {pointer(x[0], 'x')}, {pointer(y[0], 'y')},",
         "    unsigned rows) {",
         # A strip that is read, and one that is written. A row begins where a quad may be read.

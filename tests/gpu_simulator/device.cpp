@@ -365,6 +365,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    NOT_IN_CAPTURE("cudaGraphExecDestroy");
     delete (Graph*)graph;
     return cudaSuccess;
 }

@@ -283,10 +283,10 @@ def test_budgets(name, architecture):
     plan = planned(name, expected_of(name, *arrays, **params), *arrays, **params)
     for launch in plan.launches:
         used = compiled(launch.text, architecture)[launch.name]
-        # 128 registers and 20 KiB let a multiprocessor hold 512 threads of a product; all others
-        # keep to 64.
+        # 168 registers and 20 KiB let a multiprocessor hold 384 threads of a product, which have 64
+        # sums each; all others keep to 64.
         assert used.spilled == 0
-        assert used.registers <= (128 if used.shared else 64)
+        assert used.registers <= (168 if used.shared else 64)
         assert used.shared <= 20480
 
 

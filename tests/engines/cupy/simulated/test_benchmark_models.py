@@ -57,5 +57,5 @@ def test_kernels_keep_to_their_budgets(name, architecture):
         # See test_kernels.py: products of matrices take more.
         products = kernel.startswith(("conv", "dot"))
         assert used.spilled == 0, kernel
-        assert used.registers <= (128 if products else 64), kernel
-        assert used.shared <= 16384, kernel
+        assert used.registers <= (168 if products else 64), kernel
+        assert used.shared <= 20480, kernel

@@ -1,5 +1,6 @@
 """Training on the simulated GPU: the NumPy engine's curves, and what each step costs."""
 
+import gc
 import logging
 
 import numpy as np
@@ -10,6 +11,8 @@ from kbackend.compiler import executable
 from kbackend.compiler.compiled import jit
 from kbackend.engine import loader
 from kbackend_cupy import launches
+from kbackend_cupy.capture import Recorder
+from kbackend_cupy.replay import Replay
 from tests.engines.cupy.simulated import models
 
 
@@ -140,6 +143,47 @@ def test_a_carry_that_is_an_output_as_well_is_copied_once(gpu):
         last, every = loop(xs)
     assert found[0].on_device == 1
     np.testing.assert_array_equal(np.array(last), np.array(every)[-1])
+
+
+def test_graphs_that_are_garbage_are_not_destroyed_in_a_capture(gpu, monkeypatch):
+    ones = keras.ops.ones((2, 3))
+    kept = jit(lambda x: keras.ops.tanh(x) @ keras.ops.ones((3, 4)))
+    kept(ones)
+    run = Replay.run
+
+    def run_with_searches(self):
+        gc.set_threshold(1)
+        run(self)
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(1 << 30)
+    try:
+        # It has a graph, and is a part of a cycle.
+        dropped = [jit(lambda x: x * 2.0)]
+        dropped.append(dropped)
+        for _ in range(3):
+            dropped[0](ones)
+        del dropped
+        monkeypatch.setattr(Replay, "run", run_with_searches)
+        with gpu.counted() as found:
+            kept(ones)
+    finally:
+        gc.set_threshold(*thresholds)
+    assert found[0].graphs == 1
+
+
+def test_what_can_not_be_recorded_runs_call_by_call(gpu, cp, monkeypatch, caplog):
+    def broken(self, run, arrays):
+        raise cp.cuda.runtime.CUDARuntimeError(901)
+
+    monkeypatch.setattr(Recorder, "_record", broken)
+    doubled = jit(lambda x: x * 2.0)
+    ones = keras.ops.ones((2, 3))
+    with caplog.at_level("INFO", "kbackend.cupy"):
+        for _ in range(4):
+            np.testing.assert_array_equal(np.array(doubled(ones)), 2.0)
+    (record,) = caplog.records
+    assert "call by call" in record.message and "recording them failed" in record.message
 
 
 def test_streams_may_be_late(gpu):
