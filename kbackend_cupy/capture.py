@@ -23,6 +23,8 @@ _log = logging.getLogger("kbackend.cupy")
 
 # An input that has moved in this many runs one after the other, or so often in all, is copied.
 _STREAK, _OFTEN = 2, 8
+# How often recording may fail.
+_TRIES = 3
 
 
 class Recorder:
@@ -47,7 +49,8 @@ class Recorder:
         self._staged: dict[int, Any] = {}
         self._results: Any = None
         self._graph: Any = None
-        # Whether the calls can't be recorded; the log says why.
+        # How often recording has failed; whether the calls can't be recorded, and the log says why.
+        self._failures = 0
         self._refused = False
 
     def ready(self, arrays: Sequence[Any]) -> bool:
@@ -91,8 +94,11 @@ class Recorder:
             try:
                 self._record(run, [self._staged.get(i, a) for i, a in enumerate(arrays)])
             except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError) as error:
-                self._refused = True
-                self._say(f"recording them failed: {error}")
+                # Another thread may have been to blame.
+                self._failures += 1
+                if self._failures == _TRIES:
+                    self._refused = True
+                    self._say(f"recording them failed: {error}")
                 return None
             self._recorded = fixed
         stream = self._cp.cuda.get_current_stream()
