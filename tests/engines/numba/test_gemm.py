@@ -57,9 +57,10 @@ def check(m, n, k, stack=(1, 1), x_t=False, y_t=False, dtype="float32", **option
     )  # fmt: skip
     kernel = native([*before, *made.calls], [*scratch, *made.scratch])
     kernel.run(out, x, y, *garbage(kernel.scratch))
-    # Sums of k products of numbers around 1, each rounded.
+    # Sums of k products of numbers around 1, each rounded; vectors of two numbers, as ARM has them
+    # in float64, add up half of these one after the other.
     unit = np.finfo(dtype).eps
-    np.testing.assert_allclose(out, wanted, rtol=0, atol=12 * unit * max(k, 1) ** 0.75 + 4 * unit)
+    np.testing.assert_allclose(out, wanted, rtol=0, atol=16 * unit * max(k, 1) ** 0.75 + 4 * unit)
 
 
 @pytest.mark.parametrize("m", SIZES)
