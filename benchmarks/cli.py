@@ -95,7 +95,8 @@ def _show(arguments: list[str], screen: Console) -> int:
     parser.add_argument("run", type=pathlib.Path, help="results.json of a run")
     _add_outputs(parser)
     parsed = parser.parse_args(arguments)
-    _output(records.load(parsed.run), parsed, screen, shlex.join([*_NAME.split(), *arguments]))
+    command = shlex.join([*_NAME.split(), "show", *arguments])
+    _output(records.load(parsed.run), parsed, screen, command)
     return 0
 
 
