@@ -155,7 +155,7 @@ def _combine(sizes: Sizes, shares: int, partial: Spec, out: Spec, place: str) ->
     lines = [
         f'extern "C" __global__ void __launch_bounds__({THREADS}) {NAME}(',
         f"    {pointer(out, 'o', True)}, {pointer(partial, 'p')}) {{",
-        f"    __shared__ {work} sums[{parts}][{own}];",
+        *([f"    __shared__ {work} sums[{parts}][{own}];"] if parts > 1 else []),
         f"    const unsigned lane = threadIdx.x % {own}u, part = threadIdx.x / {own}u;",
         f"    const unsigned at = (blockIdx.x * {own}u + lane) * {wide};",
         f"    kb::pack<{work}, {wide}> sum = {{}};",
@@ -175,8 +175,6 @@ def _combine(sizes: Sizes, shares: int, partial: Spec, out: Spec, place: str) ->
             f"    for (int other = 1; other < {parts}; ++other)",
             "        if (part == 0) sum.at[0] += sums[other][lane];",
         ]
-    else:
-        lines.pop(2)
     lines += [
         f"    if (part > 0 || at >= {each}u) return;",
         f"    const unsigned column = at % {sizes.columns}u, rest = at / {sizes.columns}u;",
@@ -373,7 +371,7 @@ def _stored(
     packed = sizes.columns % _QUAD == 0
     quads = cut.each // _QUAD
     lines = [
-        f"    const bool o_aligned = kb::aligned<{kind}, {_QUAD}>(o);",
+        *([f"    const bool o_aligned = kb::aligned<{kind}, {_QUAD}>(o);"] if packed else []),
         "#pragma unroll",
         f"    for (int i = 0; i < {cut.each}; ++i)",
         "#pragma unroll",
@@ -401,9 +399,7 @@ def _stored(
             "                continue;",
             "            }",
         ]
-    else:
-        lines = lines[1:]
     return [*lines, *one_by_one, "        }"]
 
 
-__all__ = ["Ints", "Operand", "Sizes", "plan", "width"]
+__all__ = ["Operand", "Sizes", "plan", "width"]

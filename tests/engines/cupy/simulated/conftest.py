@@ -2,6 +2,7 @@
 
 import pytest
 
+from kbackend import set_backend
 from tests.gpu_simulator import process
 from tests.gpu_simulator.activate import activate
 
@@ -12,6 +13,13 @@ collect_ignore_glob = [] if process.wanted() else ["test_*.py"]
 def simulator():
     """The simulated GPU, put under CuPy."""
     return activate()
+
+
+@pytest.fixture
+def gpu(simulator):
+    """The CuPy engine, chosen for the test."""
+    set_backend("cupy")
+    return simulator
 
 
 @pytest.fixture

@@ -9,12 +9,6 @@ from kbackend.engine.program import ARENA, Place, Program, Spec
 from kbackend_cupy.memory import DeviceMemoryError, arena
 
 
-@pytest.fixture
-def gpu(simulator):
-    keras.set_backend("cupy")
-    return simulator
-
-
 class Foreign:
     """Another library's array, of which only the interface is known."""
 

@@ -16,12 +16,6 @@ from tests.engines.cupy.simulated import models
 
 
 @pytest.fixture
-def gpu(simulator):
-    keras.set_backend("cupy")
-    return simulator
-
-
-@pytest.fixture
 def engine(gpu):
     return loader.get_engine("cupy")
 

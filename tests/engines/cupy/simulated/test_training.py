@@ -22,13 +22,6 @@ def use(engine):
 
 
 @pytest.fixture
-def gpu(simulator):
-    """The CuPy engine, chosen for the test."""
-    use("cupy")
-    return simulator
-
-
-@pytest.fixture
 def programs(monkeypatch):
     """All programs that are compiled."""
     found = []
