@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kbackend.base import tree
+from kbackend.base.dtypes import COMPLEX_SET, FLOAT_SET, name_of
 from kbackend.base.errors import TraceError
 from kbackend.core import lang, operators
 from kbackend.core.aval import Aval
@@ -292,7 +293,7 @@ class Trace:
         if tensor.size > 1:
             host = np.asarray(tensor)
             first = host.reshape(-1)[0]
-            if host.dtype.kind in "fiub" and _all_equal(host, first):
+            if tensor.dtype not in COMPLEX_SET and _all_equal(host, first):
                 key = (tensor.shape, tensor.dtype, repr(first))
                 if key not in self._fills:
                     params = {"shape": tensor.shape, "value": first.item(), "dtype": tensor.dtype}
@@ -368,7 +369,7 @@ def _all_equal(host: Any, first: Any) -> bool:
     if flat[-1] != first or flat[flat.size // 2] != first:
         return False
     return bool((flat == first).all()) and not (
-        host.dtype.kind == "f" and first == 0 and bool(np.signbit(flat).any())
+        name_of(host.dtype) in FLOAT_SET and first == 0 and bool(np.signbit(flat).any())
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from kbackend.base.dtypes import numpy_dtype
 from kbackend.compiler.passes.dce import dce
 from kbackend.compiler.passes.fold import fold
 from kbackend.core import lang
@@ -77,3 +78,15 @@ def test_what_fails_is_left_to_fail_when_it_runs():
 @given(graphs())
 def test_random_graphs_keep_their_bits(graph):
     assert_equivalent(graph, fold(graph))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int8", "bool"])
+def test_constants_of_equal_elements_take_no_memory(dtype):
+    graph = traced(lambda x: (lang.zeros((40, 50), dtype), x), (2,))
+    assert [eqn.op.name for eqn in graph.eqns] == ["full"]
+    # They are no fillings if only the bits tell their elements apart.
+    mixed = np.zeros((4,), "float32")
+    mixed[1] = -0.0
+    for kind in ("float32", "bfloat16"):
+        constant = tensor(mixed.astype(numpy_dtype(kind)))
+        assert not traced(lambda x, c=constant: (c, x), (2,)).eqns
