@@ -10,11 +10,11 @@ from kbackend.engine.program import REDUCTIONS, Prepared, Program, Runner, Spec
 from kbackend_numba.codegen.elementwise import FLOATS, OPERATIONS
 from kbackend_numba.codegen.value import DTYPES, HALVES
 from kbackend_numba.eager import with_eager
-from kbackend_numba.kernels import optimizer_rows
-from kbackend_numba.kernels.optimizer_rules import UPDATES
+from kbackend_numba.kernels import region_scattered
 from kbackend_numba.replay import NativeReplay
 from kbackend_numba.table import COMPOSITES, EPILOGUES, OUTPUTS, PREPARE, prepare
 from kbackend_numpy.engine import NumpyEngine
+from kbackend_numpy.kernels.optimizer import COMPOSITES as UPDATES
 
 
 class NumbaEngine(NumpyEngine):
@@ -23,7 +23,6 @@ class NumbaEngine(NumpyEngine):
     name = "numba"
     fusible = frozenset(OPERATIONS) | REDUCTIONS
     epilogues = frozenset(EPILOGUES)
-    scattered = optimizer_rows.NAMES
     gathers = 1 << 18
     # The batch stays whole: compiled kernels share their work themselves.
     parts = Engine.parts
@@ -39,7 +38,11 @@ class NumbaEngine(NumpyEngine):
 
     def opens(self, name: str, dtype: str) -> bool:
         """See `Engine.opens`: updates of optimizers become regions."""
-        return name in UPDATES and dtype in FLOATS
+        return name in UPDATES and dtype in FLOATS | HALVES
+
+    def scatters(self, x: Spec, indices: tuple[Spec, ...], axes: tuple[int, ...]) -> bool:
+        """See `Engine.scatters`: rows of a table."""
+        return region_scattered.suits(x, indices, axes)
 
     def fuses_reduction(self, name: str, x: Spec, axes: tuple[int, ...]) -> bool:
         """See `Engine.fuses_reduction`: of what compiled code has dtypes for, and of something."""

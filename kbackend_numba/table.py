@@ -19,11 +19,11 @@ from kbackend_numba.kernels import (
     movement,
     normalization,
     optimizer,
-    optimizer_rows,
     pooling,
     random,
     recurrent,
     region,
+    region_scattered,
     softmax,
 )
 from kbackend_numba.native import Prepare
@@ -70,7 +70,7 @@ def _epilogue(
 
 
 PREPARE["epilogue"] = _epilogue
-PREPARE["scattered"] = optimizer_rows.prepare
+PREPARE["scattered"] = region_scattered.prepare
 
 
 def prepare(

@@ -59,7 +59,8 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
         return eqn.op.name in engine.epilogues
 
     def takes_rows(eqn: Eqn) -> bool:
-        return eqn.op.name in engine.scattered
+        x, _, *indices = [Spec(a.aval.shape, a.aval.dtype) for a in eqn.inputs]  # type: ignore[arg-type]
+        return engine.scatters(x, tuple(indices), eqn.params["axes"])
 
     def opened(graph: Graph) -> Graph:
         made = inline(graph, lambda eqn: keep(eqn) and not engine.opens(*_form(eqn)))
@@ -81,10 +82,10 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
         Pass("dce", dce),
         Pass("split", cut),
         Pass("remat", lambda graph: remat(graph, fusible)),
-        Pass("scattered", lambda graph: scattered(graph, takes_rows)),
         Pass("epilogue", lambda graph: epilogue(graph, able, fusible)),
         Pass("open", opened),
         Pass("fuse", lambda graph: fuse(graph, fusible)),
+        Pass("scattered", lambda graph: scattered(graph, takes_rows)),
         Pass("schedule", lambda graph: schedule(graph, engine.gathers)),
     ]
 

@@ -67,9 +67,6 @@ class Engine:
     # Primitives and composites whose kernels can end with a region that takes their result, as
     # steps "epilogue"; see `Step`. Such a step is made only where `prepare` has a kernel for it.
     epilogues: ClassVar[frozenset[str]] = frozenset()
-    # Updates of optimizers whose kernels can take the gradient as rows that are scattered among
-    # zeros, as steps "scattered"; see `Step`. They, too, are made only where there is a kernel.
-    scattered: ClassVar[frozenset[str]] = frozenset()
     # Bytes that elementwise steps which only leave the program, as updates of variables do, may
     # keep alive while they wait, so that they come one after the other and can be done at once.
     gathers: ClassVar[int] = 0
@@ -178,6 +175,19 @@ class Engine:
             axes: those that it reduces.
         """
         return True
+
+    def scatters(self, x: Spec, indices: tuple[Spec, ...], axes: tuple[int, ...]) -> bool:
+        """Whether regions can take rows that are scattered among zeros as these rows.
+
+        They are steps "scattered" then; see `kbackend.engine.program.Step`. Such a step is made
+        only where `prepare` has a kernel for it.
+
+        Args:
+            x: what the rows are scattered to: an array of the region's shape.
+            indices: where they go, as for "scatter".
+            axes: which axes are indexed.
+        """
+        return False
 
     def opens(self, name: str, dtype: str) -> bool:
         """Whether a composite stays whole only until regions are made.

@@ -87,9 +87,11 @@ class Step:
     the kernel's, then the region's other ones in their order. These have the shape of the result,
     or that of its last dimensions (behind dimensions of 1, or none), or one element.
 
-    The step "scattered" is an optimizer's update whose gradient is rows that are added to zeros.
-    Its parameters are `op` and `params` of the update, and the `axes` that are indexed; its inputs
-    are the update's without the gradient, then the rows and the indices, as for "scatter".
+    The step "scattered" is a region one of whose inputs is rows that are added to zeros, as the
+    gradient of a table is. That input has the shape of the region's domain; reductions, if there
+    are any, are over all axes. Its parameters are the `region`, the `place` of that input among the
+    region's, and the `axes` that are indexed; its inputs are the region's without that one, then
+    the rows and the indices, as for "scatter".
 
     Attributes:
         name: key in the engine's table of primitives or composites, or one of the structured steps

@@ -64,6 +64,12 @@ def adam_step(p: Any, m: Any, v: Any, rate: Any, *, epsilon: float) -> Any:
     return lang.sub(p, lang.div(lang.mul(m, rate), lang.add(lang.sqrt(v), epsilon)))
 
 
+@composite("root_step")
+def root_step(g: Any, square: Any, lr: Any, *, epsilon: float) -> Any:
+    """A step along g by the root of an average square: `g * lr / sqrt(square + epsilon)`."""
+    return lang.div(lang.mul(g, lr), lang.sqrt(lang.add(square, epsilon)))
+
+
 # ----- rules -----
 
 
@@ -217,7 +223,7 @@ def rmsprop_update(
 ) -> tuple[Any, ...]:
     """A step of RMSprop: new p and v; `rest` is the learning rate, or m and the learning rate."""
     v = weighted_average(v, lang.mul(g, g), rho=rho, epsilon=epsilon)
-    step = lang.div(lang.mul(g, rest[-1]), lang.sqrt(lang.add(v, epsilon)))
+    step = root_step(g, v, rest[-1], epsilon=epsilon)
     return _with_momentum(p, step, (v,), rest[:-1], momentum)
 
 
@@ -228,8 +234,7 @@ def rmsprop_centered_update(
     """`rmsprop_update` by the standard deviation; `a` is the average of gradients."""
     v = weighted_average(v, lang.mul(g, g), rho=rho, epsilon=epsilon)
     a = weighted_average(a, g, rho=rho, epsilon=epsilon)
-    variance = lang.add(lang.sub(v, lang.mul(a, a)), epsilon)
-    step = lang.div(lang.mul(g, rest[-1]), lang.sqrt(variance))
+    step = root_step(g, lang.sub(v, lang.mul(a, a)), rest[-1], epsilon=epsilon)
     return _with_momentum(p, step, (v, a), rest[:-1], momentum)
 
 

@@ -14,16 +14,11 @@ _FAINT = {"float32": 2.0**-110, "float64": 2.0**-960}
 _LEAST = 2.0**-40
 
 
-def faded(code: Code, average: Value, epsilon: Value | float = 1.0) -> Value:
+def faded(code: Code, average: Value, epsilon: float = 1.0) -> Value:
     """An average, or 0 where it is faint beside `epsilon`."""
-    limit = _FAINT[average.type.dtype]
-    if isinstance(epsilon, Value):
-        known = code.number(limit, average.type.dtype, average.type.lanes)
-        faint = code.select(epsilon > _LEAST, known, 0.0)
-    elif epsilon > _LEAST:
-        faint = code.number(limit, average.type.dtype, average.type.lanes)
-    else:
+    if epsilon <= _LEAST:
         return average
+    faint = _FAINT[average.type.dtype]
     return code.select(code.call("fabs", average) < faint, 0.0, average)
 
 
@@ -43,10 +38,15 @@ def _adam_step(code: Code, p: Value, m: Value, v: Value, rate: Value, *, epsilon
     return p - m * rate / (code.call("sqrt", v) + epsilon)
 
 
+def _root_step(code: Code, g: Value, square: Value, lr: Value, *, epsilon: float) -> Value:
+    return g * lr / code.call("sqrt", square + epsilon)
+
+
 # name -> (formula, nanoseconds for a float32 element in a vector, roughly)
 RULES: dict[str, tuple[Callable[..., Value], float]] = {
     "moved_average": (_moved, 0.05),
     "weighted_average": (_weighted, 0.05),
     "velocity": (_velocity, 0.04),
     "adam_step": (_adam_step, 0.25),
+    "root_step": (_root_step, 0.25),
 }

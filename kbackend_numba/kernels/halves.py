@@ -7,7 +7,7 @@ half precision, unless the program casts them itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,8 +40,9 @@ def prepare(
         node = Node(name, tuple(range(len(inputs))), params, outputs[0])
         own = {"region": Region(inputs, (node,), (len(inputs),), outputs[0].shape)}
     region = own.get("region")
+    literals: set[int] = set()
     if region is None:
-        return _between_casts(make, inputs, outputs, own, halves)
+        return _between_casts(make, inputs, outputs, own, halves, literals)
     if name == "epilogue":
         own["region"] = _widened(region, range(len(region.inputs)), region.outputs)
     else:
@@ -51,9 +52,12 @@ def prepare(
         known = [i for i in region.known if region.inputs[i].dtype in HALVES]
         own["region"] = _widened(region, known, kept)
         halves = [i in kept and half for i, half in zip(region.outputs, halves, strict=False)]
-        halves += [i in known for i in range(len(inputs))]
-        make = regions.PREPARE["region"]
-    return own["region"] and _between_casts(make, inputs, outputs, own, halves)
+        given = [i for i in range(len(region.inputs)) if i != own.get("place")]
+        halves += [i in known for i in given]
+        halves += [False] * (len(inputs) - len(given))
+        literals = {place for place, i in enumerate(given) if i in known}
+        make = make if name == "scattered" else regions.PREPARE["region"]
+    return own["region"] and _between_casts(make, inputs, outputs, own, halves, literals)
 
 
 def _wide(spec: Spec) -> Spec:
@@ -62,21 +66,28 @@ def _wide(spec: Spec) -> Spec:
 
 
 def _between_casts(
-    make: Prepare, inputs: Specs, outputs: Specs, params: dict[str, Any], halves: Sequence[bool]
+    make: Prepare,
+    inputs: Specs,
+    outputs: Specs,
+    params: dict[str, Any],
+    halves: Sequence[bool],
+    literals: Container[int],
 ) -> Prepared | None:
-    """The kernel for float32 in place of those outputs and inputs, with casts around it."""
+    """The kernel for float32 in place of those outputs and inputs, with casts around it.
+
+    Inputs that are literals are in its code: their arrays are not read.
+    """
     specs = (*outputs, *inputs)
     wide = [_wide(spec) if half else spec for spec, half in zip(specs, halves, strict=True)]
     inner = make(tuple(wide[len(outputs) :]), tuple(wide[: len(outputs)]), **params)
     if not isinstance(inner, Native):
         return None
-    count = len(specs) + sum(halves)
     places = list(range(len(specs)))
     before: list[Call] = []
     after: list[Call] = []
     scratch: list[Spec] = []
     for i, half in enumerate(halves):
-        if not half:
+        if not half or i - len(outputs) in literals:
             continue
         places[i] = len(specs) + len(scratch)
         scratch.append(wide[i])
@@ -86,12 +97,14 @@ def _between_casts(
             return None
         ends = (i, places[i]) if made else (places[i], i)
         (after if made else before).extend([_moved(call, ends) for call in casts])
+    count = len(specs) + len(scratch)
     places += range(count, count + len(inner.scratch))
     calls = [*before, *[_moved(call, places) for call in inner.calls], *after]
     check = inner.check
     if check is not None:
         check = Check(check.function, tuple([places[place] for place in check.arrays]))
-    return native(calls, (*scratch, *inner.scratch), check=check)
+    alike = [(i, o) for i, o in inner.overwrites if not halves[o] and not halves[len(outputs) + i]]
+    return native(calls, (*scratch, *inner.scratch), alike, check)
 
 
 def _moved(call: Call, places: Sequence[int]) -> Call:

@@ -20,7 +20,7 @@ from kbackend_numba.codegen.target import host
 from kbackend_numba.codegen.value import Address, Type, Value
 from kbackend_numba.codegen.vectors import each_vector
 from kbackend_numba.kernels.region_arrays import Arrays, Layout
-from kbackend_numba.kernels.region_body import Body, evaluate
+from kbackend_numba.kernels.region_body import Body, Operation, evaluate
 from kbackend_numba.kernels.region_elements import cost_of_elements, overwrites, turn_of
 from kbackend_numba.native import Call, native
 
@@ -93,15 +93,34 @@ def prepare(body: Body, layout: Layout) -> Prepared:
     arrays = (*range(count), *inputs, *partial)
     call = Call(made, arrays, tuple(sizes), items, cost)
     scratch = [Spec((groups.number, results), op.dtype) for op in made_of]
-    ends = tuple([(op.name, op.dtype) for op in made_of])
-    end = Call(
-        function(("region ends", ends), lambda code: _combine(code, ends)),
-        (*own, *partial),
-        (results, groups.number),
-        -(-results // _SPAN),
-        30.0 + 0.1 * groups.number * min(results, _SPAN) * len(ends),
-    )
+    end = ends(made_of, own, partial, results, groups.number)
     return native((call, end), scratch, overwrites(body))
+
+
+def ends(
+    made_of: Sequence[Operation],
+    own: Sequence[int],
+    partial: Sequence[int],
+    results: int,
+    groups: int,
+) -> Call:
+    """The call that combines the groups' results, in their order.
+
+    Args:
+        made_of: the reductions.
+        own: where their results are, among the arrays of the kernel.
+        partial: where the groups' results are.
+        results: how many numbers each reduction makes.
+        groups: how many groups there are.
+    """
+    kinds = tuple([(op.name, op.dtype) for op in made_of])
+    return Call(
+        function(("region ends", kinds), lambda code: _combine(code, kinds)),
+        (*own, *partial),
+        (results, groups),
+        -(-results // _SPAN),
+        30.0 + 0.1 * groups * min(results, _SPAN) * len(kinds),
+    )
 
 
 def _groups(layout: Layout, by_columns: bool, results: int) -> Groups:

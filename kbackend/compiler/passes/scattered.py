@@ -1,8 +1,10 @@
-"""A gradient that is a few rows scattered among zeros goes to the optimizer's update as these rows.
+"""A value that is a few rows scattered among zeros goes to the regions that take it as these rows.
 
-Such is the gradient of a table whose rows were looked up: most of it is zero. The update is still
-that of the whole table, but nobody writes the zeros and reads them again. It is for engines that
-list the update among `scattered`; one whose kernel declines gets the two as steps of their own.
+Such is the gradient of a table whose rows were looked up: most of it is zero. The regions are those
+of the optimizer: the update with all that is done before and after it, and a sum of squares for a
+limit on norms. They still run over the whole table, but nobody writes the zeros and reads them
+again. It is for engines that say so (`Engine.scatters`); one whose kernel declines for a region
+gets the two as steps of their own.
 """
 
 from __future__ import annotations
@@ -11,22 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kbackend.compiler.passes.fused import Fused
 from kbackend.compiler.passes.inner import everywhere
 from kbackend.core.aval import Aval
 from kbackend.ir.eval import evaluate
 from kbackend.ir.graph import Atom, Eqn, Graph, Var
 
-# Where updates of optimizers take the gradient: behind the parameter.
-_GRADIENT = 1
-
 
 @dataclass(frozen=True, eq=False)
 class Scattered:
-    """The op of an update whose gradient is scattered.
+    """The op of a region that takes scattered rows.
 
     Attributes:
-        graph: three equations: the zeros, the gradient, the update. Its inputs are the update's
-            without the gradient, then the rows and the indices.
+        graph: three equations: the zeros, the sum of the rows, the region. Its inputs are the
+            region's without that sum, then the rows and the indices.
     """
 
     graph: Graph
@@ -43,32 +43,41 @@ class Scattered:
     @property
     def params(self) -> Mapping[str, Any]:
         """The same as plain data, for engines; see `kbackend.engine.program.Step`."""
-        _, scatter, update = self.graph.eqns
-        return {"op": update.op.name, "params": update.params, "axes": scatter.params["axes"]}
+        _, scatter, region = self.graph.eqns
+        return {
+            "region": region.op.region,
+            "place": region.inputs.index(scatter.outputs[0]),
+            "axes": scatter.params["axes"],
+        }
 
 
 @everywhere
 def scattered(graph: Graph, able: Callable[[Eqn], bool]) -> Graph:
-    """The graph with scattered gradients joined to the updates that take them.
+    """The graph with scattered rows joined to the regions that take them.
 
     Args:
-        graph: any graph.
-        able: whether the engine has a kernel for such an update.
+        graph: any graph, with its regions.
+        able: whether the engine's regions can take what an equation scatters among zeros.
     """
     makers = {var: eqn for eqn in graph.eqns for var in eqn.outputs}
-    uses: dict[Atom, int] = {}
-    for atom in (*graph.outputs, *[atom for eqn in graph.eqns for atom in eqn.inputs]):
-        uses[atom] = uses.get(atom, 0) + 1
+    users: dict[Atom, list[int]] = {}
+    for number, eqn in enumerate(graph.eqns):
+        for atom in eqn.inputs:
+            users.setdefault(atom, []).append(number)
+    for atom in graph.outputs:
+        users.setdefault(atom, []).append(len(graph.eqns))
     joined: dict[int, Eqn] = {}
     gone: set[int] = set()
-    for number, eqn in enumerate(graph.eqns):
-        gradient = eqn.inputs[_GRADIENT] if able(eqn) else None
-        scatter = makers.get(gradient) if isinstance(gradient, Var) else None
-        if scatter is None or uses[gradient] > 1 or not _adds_to_zeros(scatter, makers):  # type: ignore[index]
+    for scatter in graph.eqns:
+        if not _adds_to_zeros(scatter, makers) or not able(scatter):
+            continue
+        total, taking = scatter.outputs[0], users.get(scatter.outputs[0], [])
+        # A single one that needs the sum as it is would have it written.
+        if not all(n not in joined and _takes(graph, n, total) for n in taking):
             continue
         zeros = makers[scatter.inputs[0]]  # type: ignore[index]
-        joined[number] = _joined(zeros, scatter, eqn)
-        gone.update([id(scatter)] if uses[zeros.outputs[0]] > 1 else [id(scatter), id(zeros)])
+        joined.update({n: _joined(zeros, scatter, graph.eqns[n]) for n in taking})
+        gone.update([id(scatter)] if len(users[zeros.outputs[0]]) > 1 else [id(scatter), id(zeros)])
     if not joined:
         return graph
     eqns = [joined.get(i, eqn) for i, eqn in enumerate(graph.eqns) if id(eqn) not in gone]
@@ -83,18 +92,29 @@ def _adds_to_zeros(eqn: Eqn, makers: Mapping[Var, Eqn]) -> bool:
     return base is not None and base.op.name == "full" and base.params["value"] == 0
 
 
-def _joined(zeros: Eqn, scatter: Eqn, update: Eqn) -> Eqn:
-    gradient = scatter.outputs[0]
-    outside = (*[a for a in update.inputs if a is not gradient], *scatter.inputs[1:])
+def _takes(graph: Graph, number: int, total: Var) -> bool:
+    """Whether an equation is a region over all elements of a sum, or of their totals."""
+    op = graph.eqns[number].op if number < len(graph.eqns) else None
+    if not isinstance(op, Fused) or op.domain.shape != total.aval.shape:
+        return False
+    return len(op.domain.axes) in (0, len(op.domain.shape))
+
+
+def _joined(zeros: Eqn, scatter: Eqn, region: Eqn) -> Eqn:
+    total = scatter.outputs[0]
+    outside = (*[a for a in region.inputs if a is not total], *scatter.inputs[1:])
     inside = [Var(atom.aval) for atom in outside]
-    count = len(update.inputs) - 1
-    base, made = Var(zeros.outputs[0].aval), Var(gradient.aval)
-    given = inside[:count]
-    results = tuple([Var(var.aval) for var in update.outputs])
+    count = len(region.inputs) - 1
+    base, made = Var(zeros.outputs[0].aval), Var(total.aval)
+    given = iter(inside)
+    results = tuple([Var(var.aval) for var in region.outputs])
     inner = (
         zeros._replace(outputs=(base,)),
         scatter._replace(inputs=(base, *inside[count:]), outputs=(made,)),
-        update._replace(inputs=(*given[:_GRADIENT], made, *given[_GRADIENT:]), outputs=results),
+        region._replace(
+            inputs=tuple([made if a is total else next(given) for a in region.inputs]),
+            outputs=results,
+        ),
     )
     op = Scattered(Graph(tuple(inside), inner, results, "scattered"))
-    return Eqn(op, outside, update.outputs, {}, update.source)
+    return Eqn(op, outside, region.outputs, {}, region.source)

@@ -1,19 +1,17 @@
-"""Compiled updates of optimizers against NumPy's."""
+"""Updates of optimizers in compiled programs against NumPy's."""
 
 import numpy as np
 import pytest
 
 import kbackend
-from kbackend.compiler.compiled import jit
-from kbackend.core import lang
+from kbackend.base.dtypes import numpy_dtype
+from kbackend.compiler.compiled import Compiled
 from kbackend.core.tensor import tensor
-from kbackend.engine.program import Spec
-from kbackend.optimizers.updates import sgd_update
-from kbackend.state.variable import Variable
+from kbackend.optimizers import updates
+from kbackend_numba.codegen.target import host
+from kbackend_numba.engine import NumbaEngine
 from kbackend_numba.native import Native
-from kbackend_numba.table import prepare
-from tests.engines.numba.harness import check, item_by_item, outcomes, reference
-from tests.engines.numpy_prepared.harness import garbage, spec
+from tests.engines.numba.harness import reference
 
 BETAS = {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-5}
 RMS = {"rho": 0.8, "momentum": 0.7, "epsilon": 1e-5}
@@ -33,6 +31,8 @@ RULES = [
 SHAPES = [(), (0,), (3,), (17, 33), (5000,)]
 # Roundings are NumPy's, but for those of the corrections, and of products added in one step.
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
+# Of a result, and of a rate that is computed before: each half a unit in the last place.
+HALVES = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def arguments(rng, count, shape, dtype, counted, iterations=4):
@@ -41,12 +41,62 @@ def arguments(rng, count, shape, dtype, counted, iterations=4):
     return [*values, np.array(0.05, dtype), *counter]
 
 
+def updated(name, arrays, params, native=True):
+    """What a program makes of the arrays. Its steps are compiled kernels, none the whole update."""
+    with kbackend.use_backend("numba"):
+        step = Compiled(lambda *args: getattr(updates, name)(*args, **params), name)
+        found = step(*map(tensor, arrays))
+        (compiled,) = step.executables()
+        for one in compiled.program.steps:
+            assert one.name != name
+            assert not native or isinstance(one.prepared, Native)
+        return [x.numpy() for x in (found if isinstance(found, tuple) else (found,))]
+
+
+def check(name, arrays, params, rtol, atol=0.0):
+    wanted = reference(name, arrays, params)
+    for found, want in zip(updated(name, arrays, params), wanted, strict=True):
+        np.testing.assert_allclose(found, want, rtol=rtol, atol=atol)
+
+
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("name", "count", "counted", "params"), RULES)
 def test_equals_numpys(name, count, counted, params, shape, dtype, rng):
     tolerance = TOLERANCE[dtype]
     check(name, arguments(rng, count, shape, dtype, counted), params, tolerance, tolerance)
+
+
+@pytest.mark.parametrize("dtype", list(HALVES))
+@pytest.mark.parametrize(("name", "count", "counted", "params"), RULES)
+def test_half_precision_is_float32_that_is_rounded_at_the_end(
+    name, count, counted, params, dtype, rng
+):
+    if not host().casts(dtype):
+        pytest.skip("the processor has no casts of this dtype")
+    arrays = arguments(rng, count, (17, 33), numpy_dtype(dtype), counted)
+    wide = [a if a.dtype.kind == "i" else a.astype("float32") for a in arrays]
+    wanted = reference(name, wide, params)
+    for found, want in zip(updated(name, arrays, params), wanted, strict=True):
+        assert found.dtype == numpy_dtype(dtype)
+        np.testing.assert_allclose(
+            found.astype("float32"), want, rtol=HALVES[dtype], atol=HALVES[dtype] / 4
+        )
+
+
+# Not centered: the difference of two averages that are near each other has no digits left.
+@pytest.mark.parametrize("dtype", [*TOLERANCE, *HALVES])
+@pytest.mark.parametrize(("name", "count", "counted", "params"), RULES[:-2])
+def test_where_regions_decline(name, count, counted, params, dtype, rng, monkeypatch):
+    monkeypatch.setattr(NumbaEngine, "prepare", lambda *args: None)
+    arrays = arguments(rng, count, (17, 33), numpy_dtype(dtype), counted)
+    wide = [a if a.dtype.kind == "i" else a.astype("float64") for a in arrays]
+    wanted = reference(name, wide, params)
+    # Each operation rounds.
+    tolerance = TOLERANCE.get(dtype) or 16 * HALVES[dtype]
+    for found, want in zip(updated(name, arrays, params, False), wanted, strict=True):
+        assert found.dtype == numpy_dtype(dtype)
+        np.testing.assert_allclose(found.astype("float64"), want, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0])
@@ -77,13 +127,13 @@ def test_faint_averages_become_zero(name, count, counted, params, dtype, rng):
         array[::2] = np.finfo(dtype).tiny * 100
     wanted = reference(name, arrays, params)
     assert any((array != 0).all() for array in wanted[1:])
-    for p, *averages in outcomes(name, arrays, params, wanted):
-        np.testing.assert_allclose(p, wanted[0], rtol=TOLERANCE[dtype])
-        for found, want in zip(averages, wanted[1:], strict=True):
-            # The greatest average so far is one of the past.
-            kept = name == "amsgrad_update" and found is averages[-1]
-            assert (found[::2] != 0).all() if kept else (found[::2] == 0).all()
-            np.testing.assert_allclose(found[1::2], want[1::2], rtol=TOLERANCE[dtype])
+    p, *averages = updated(name, arrays, params)
+    np.testing.assert_allclose(p, wanted[0], rtol=TOLERANCE[dtype])
+    for number, (found, want) in enumerate(zip(averages, wanted[1:], strict=True), 1):
+        # The greatest average so far is one of the past.
+        kept = name == "amsgrad_update" and number == len(averages)
+        assert (found[::2] != 0).all() if kept else (found[::2] == 0).all()
+        np.testing.assert_allclose(found[1::2], want[1::2], rtol=TOLERANCE[dtype])
 
 
 def test_faint_averages_count_beside_a_faint_epsilon(rng):
@@ -93,112 +143,3 @@ def test_faint_averages_count_beside_a_faint_epsilon(rng):
     arrays[2] *= np.float32(1e-16)
     arrays[3] *= np.float32(1e-34)
     check("adam_update", arrays, params, 2e-5)
-
-
-def test_gradients_in_any_memory_order(rng):
-    value, gradient = rng.normal(size=(40, 30)), rng.normal(size=(30, 40)).T
-    check("sgd_update", [value, gradient, np.array(0.5)], {}, 1e-13, 1e-13)
-    shown = np.broadcast_to(rng.normal(size=(30,)), (40, 30))
-    check("sgd_update", [value, shown, np.array(0.5)], {}, 1e-13, 1e-13)
-
-
-def test_other_dtypes_are_left_to_numpy():
-    single, double = Spec((4,), "float32"), Spec((4,), "float64")
-    assert prepare("sgd_update", (single, single, Spec((), "float64")), (single,), {}) is None
-    assert prepare("sgd_update", (single, double, Spec((), "float32")), (single,), {}) is None
-
-
-# ----- gradients that are scattered rows -----
-
-
-def scattered(name, count, counted, params, shape, index, rng, dtype="float32", rows=None):
-    """The arrays of an update with such a gradient, and what NumPy's kernels make of it."""
-    arrays = arguments(rng, count, shape, dtype, counted)
-    if rows is None:
-        rows = rng.normal(size=(*index.shape, *shape[1:])).astype(dtype)
-    gradient = np.zeros(shape, dtype)
-    np.add.at(gradient, index, rows)
-    wanted = reference(name, [arrays[0], gradient, *arrays[2:]], params)
-    return [arrays[0], *arrays[2:], rows, index], wanted
-
-
-def run_scattered(name, inputs, wanted, params, in_place=False, pieces=False):
-    specs = tuple(map(spec, inputs)), tuple(map(spec, wanted))
-    ready = prepare("scattered", *specs, {"op": name, "params": params, "axes": (0,)})
-    assert isinstance(ready, Native), "declined"
-    inputs, made = list(inputs), [garbage(s) for s in specs[1]]
-    for given, output in ready.overwrites if in_place else ():
-        made[output][...] = inputs[given]
-        inputs[given] = made[output]
-    arrays = [*made, *inputs, *map(garbage, ready.scratch)]
-    if pieces:
-        item_by_item(ready, arrays)
-    else:
-        ready.run(*arrays)
-    return made
-
-
-@pytest.mark.parametrize("dtype", list(TOLERANCE))
-@pytest.mark.parametrize(("name", "count", "counted", "params"), RULES[1:])
-def test_scattered_rows(name, count, counted, params, dtype, rng):
-    for shape, index in (
-        ((50, 17), rng.integers(-50, 50, (6, 5)).astype("int32")),
-        ((7, 3, 8), rng.integers(0, 7, 40)),
-        ((3000, 16), np.array([5, 2999, 5, 5])),
-        ((4, 8), np.zeros((0,), "int64")),
-    ):
-        inputs, wanted = scattered(name, count, counted, params, shape, index, rng, dtype)
-        tolerance = TOLERANCE[dtype]
-        for options in ({}, {"in_place": True}, {"pieces": True}):
-            found = run_scattered(name, inputs, wanted, params, **options)
-            for f, w in zip(found, wanted, strict=True):
-                np.testing.assert_allclose(f, w, rtol=tolerance, atol=tolerance)
-
-
-def test_scattered_rows_in_any_layout(rng):
-    index = rng.integers(0, 20, (5, 8)).T
-    rows = np.broadcast_to(rng.normal(size=(8, 1, 12)).astype("float32"), (8, 5, 12))
-    inputs, wanted = scattered("sgd_update", 2, False, {}, (20, 12), index, rng, rows=rows)
-    (found,) = run_scattered("sgd_update", inputs, wanted, {})
-    np.testing.assert_allclose(found, wanted[0], rtol=0, atol=2e-6)
-
-
-@pytest.mark.parametrize("rate", [np.inf, np.nan])
-def test_rates_that_are_not_finite_reach_all_rows(rate, rng):
-    inputs, wanted = scattered("sgd_update", 2, False, {}, (20, 12), np.array([3]), rng)
-    inputs[1] = np.array(rate, "float32")
-    for in_place in (False, True):
-        (found,) = run_scattered("sgd_update", inputs, wanted, {}, in_place=in_place)
-        assert not np.isfinite(found).any()
-
-
-def test_a_wrong_index_changes_nothing():
-    table = np.random.default_rng(0).normal(size=(20, 12)).astype("float32")
-    with kbackend.use_backend("numba"):
-        variable = Variable(table)
-
-        def step(index):
-            rows = lang.full((3, 12), 1.0, "float32")
-            zeros = lang.zeros((20, 12), "float32")
-            gradient = lang.scatter(zeros, rows, (index,), (0,), "add")
-            variable.assign(sgd_update(variable.value, gradient, lang.full((), 0.5, "float32")))
-
-        compiled = jit(step)
-        compiled(tensor(np.array([0, 1, 1])))
-        table[[0, 1]] -= [[0.5], [1.0]]
-        np.testing.assert_allclose(variable.numpy(), table, rtol=0, atol=1e-6)
-        before = variable.numpy().copy()
-        with pytest.raises(IndexError, match="Index 20 is out of range"):
-            compiled(tensor(np.array([0, 20, 1])))
-        np.testing.assert_array_equal(variable.numpy(), before)
-
-
-def test_what_rows_are_left_to_two_steps():
-    row = Spec((20, 12), "float32"), Spec((), "float32"), Spec((3, 12), "float32")
-    params = {"op": "sgd_update", "params": {}, "axes": (0,)}
-    index = Spec((3,), "int32")
-    assert prepare("scattered", (*row, index), row[:1], params) is not None
-    assert prepare("scattered", (*row, index), row[:1], {**params, "axes": (1,)}) is None
-    assert prepare("scattered", (*row, Spec((3,), "uint8")), row[:1], params) is None
-    narrow = Spec((20, 2), "float32"), Spec((), "float32"), Spec((3, 2), "float32")
-    assert prepare("scattered", (*narrow, index), narrow[:1], params) is None

@@ -5,11 +5,13 @@ import pytest
 
 import kbackend
 from kbackend import optimizers
+from kbackend.base.dtypes import numpy_dtype
 from kbackend.compiler.compiled import Compiled
 from kbackend.config import set_num_threads
 from kbackend.core.tensor import tensor
 from kbackend.engine.extents import Extents
 from kbackend.state.variable import Variable
+from kbackend_numba.codegen.target import host
 from kbackend_numba.native import Tape
 
 SHAPES = [(3, 5), (70,), (), (130, 40), (1,), (64, 33)]
@@ -24,6 +26,8 @@ MAKERS = {
     "centered": lambda **kw: optimizers.RMSprop(0.01, centered=True, **kw),
 }
 CLIPPING = ({}, {"global_clipnorm": 0.5}, {"clipnorm": 0.3}, {"clipvalue": 0.1})
+# Of a number, half a unit in the last place and that of a factor.
+HALVES = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +36,19 @@ def as_before():
     set_num_threads(None)
 
 
-def run(make, steps=4, engine="numba", **settings):
-    """What some steps make of variables and state, and the program of a step."""
+def run(make, steps=4, engine="numba", dtype="float32", digits=None, **settings):
+    """What some steps make of variables and state, and the program of a step.
+
+    All begins with numbers of the dtype `digits`, by default that of the variables.
+    """
     rng = np.random.default_rng(3)
+    kind, few = numpy_dtype(dtype), numpy_dtype(digits or dtype)
+
+    def array(shape):
+        return rng.normal(size=shape).astype(few).astype(kind)
+
     with kbackend.use_backend(engine):
-        variables = [Variable(rng.normal(size=shape).astype("float32")) for shape in SHAPES]
+        variables = [Variable(array(shape), dtype=dtype) for shape in SHAPES]
         optimizer = make(**settings)
         optimizer.build(variables)
 
@@ -45,7 +57,7 @@ def run(make, steps=4, engine="numba", **settings):
 
         step = Compiled(apply, "apply")
         for _ in range(steps):
-            step(*[tensor(rng.normal(size=shape).astype("float32")) for shape in SHAPES])
+            step(*[tensor(array(shape)) for shape in SHAPES])
         (compiled,) = step.executables()
         return [v.numpy() for v in (*variables, *optimizer.variables)], compiled
 
@@ -64,10 +76,35 @@ def test_the_same_on_any_number_of_threads_and_as_on_numpy(name, clipping):
         np.testing.assert_allclose(one, want, rtol=3e-5, atol=3e-6)
 
 
+@pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("clipping", CLIPPING, ids=str)
 @pytest.mark.parametrize("name", MAKERS)
-def test_all_that_is_done_to_a_parameter_is_one_region(name, clipping):
-    _, compiled = run(MAKERS[name], **AROUND, **clipping)
+def test_half_precision_is_rounded_once_a_step(name, clipping, dtype):
+    if not host().casts(dtype):
+        pytest.skip("the processor has no casts of this dtype")
+    # These are numbers of half precision.
+    settings = {"weight_decay": 0.03125, "use_ema": True, "ema_momentum": 0.75} | clipping
+    wanted, _ = run(MAKERS[name], 1, digits=dtype, **settings)
+    found = []
+    for count in (1, 2, 3):
+        set_num_threads(count)
+        found.append(run(MAKERS[name], 1, dtype=dtype, **settings)[0])
+    for one, two, three, want in zip(*found, wanted, strict=True):
+        assert one.tobytes() == two.tobytes() == three.tobytes()
+        if one.dtype == numpy_dtype(dtype):
+            # Rates, limits and norms are rounded, too, and the results.
+            bound = 2 * HALVES[dtype]
+            one = one.astype("float32")
+            np.testing.assert_allclose(one, want, rtol=bound, atol=bound / 8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", *HALVES])
+@pytest.mark.parametrize("clipping", CLIPPING, ids=str)
+@pytest.mark.parametrize("name", MAKERS)
+def test_all_that_is_done_to_a_parameter_is_one_region(name, clipping, dtype):
+    if dtype in HALVES and not host().casts(dtype):
+        pytest.skip("the processor has no casts of this dtype")
+    _, compiled = run(MAKERS[name], dtype=dtype, **AROUND, **clipping)
     program = compiled.program
     large = [
         step
@@ -83,8 +120,11 @@ def test_all_that_is_done_to_a_parameter_is_one_region(name, clipping):
     assert "copy" not in {step.name for step in program.steps}
 
 
-def test_one_call_for_all_parameters():
-    _, compiled = run(MAKERS["adam"], **AROUND)
+@pytest.mark.parametrize("dtype", ["float32", *HALVES])
+def test_one_call_for_all_parameters(dtype):
+    if dtype in HALVES and not host().casts(dtype):
+        pytest.skip("the processor has no casts of this dtype")
+    _, compiled = run(MAKERS["adam"], dtype=dtype, **AROUND)
     (tape,) = [fn for fn, _ in compiled._run.calls if isinstance(fn, Tape)]
     # That of the scalar may be part of what else is computed of scalars.
     assert max(len(entry) for entry in tape._entries) >= len(SHAPES) - 1
