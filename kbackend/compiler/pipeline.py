@@ -46,7 +46,11 @@ def passes(engine: Engine, batch: int = 0) -> list[Pass]:
     """
 
     def keep(eqn: Eqn) -> bool:
-        return isinstance(eqn.op, Composite) and engine.takes_composite(*_form(eqn))
+        if not isinstance(eqn.op, Composite):
+            return False
+        avals: list[Any] = [atom.aval for atom in eqn.inputs]
+        specs = tuple([Spec(aval.shape, aval.dtype) for aval in avals])
+        return engine.takes_composite(eqn.op.name, specs)
 
     def fusible(eqn: Eqn) -> bool:
         name = eqn.op.name

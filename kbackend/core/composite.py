@@ -78,17 +78,18 @@ class Composite:
         if tapes and self.vjp is None:
             # Without a rule of its own the tapes need to see the body's primitives.
             return self.body(*args, **params)
+        out: Any = NotImplemented
         if (
             kernel is not None
             and (kernel.dtypes is None or args[0].dtype in kernel.dtypes)
             and all([arg.engine is engine for arg in args])
         ):
             out = kernel.fn(*[arg.array for arg in args], **params)
-            result: Any
-            if out.__class__ is tuple:
-                result = tuple([Tensor(array, engine) for array in out])
-            else:
-                result = Tensor(out, engine)
+        result: Any
+        if out.__class__ is tuple:
+            result = tuple([Tensor(array, engine) for array in out])
+        elif out is not NotImplemented:
+            result = Tensor(out, engine)
         elif tapes:
             with not_recording():
                 result = self.body(*args, **params)

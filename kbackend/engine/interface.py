@@ -32,11 +32,15 @@ class Kernel:
         dtypes: names of the dtypes of the first argument that `fn` takes, or `None` for all.
         prepare: makes the same kernel for given shapes and dtypes, writing into memory that it is
             handed; for compiled programs. It may decline with `None`: then `fn` is called.
+        takes: of a composite's kernel, called with the specs of its arguments: whether it is for
+            such arguments. For others `fn` returns `NotImplemented`, and the body runs. `None`: it
+            is for all.
     """
 
     fn: KernelFn
     dtypes: frozenset[str] | None = None
     prepare: Prepare | None = None
+    takes: Callable[[tuple[Spec, ...]], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -200,10 +204,12 @@ class Engine:
         """
         return False
 
-    def takes_composite(self, name: str, dtype: str) -> bool:
-        """Whether there is a kernel for a composite whose first argument has that dtype."""
+    def takes_composite(self, name: str, inputs: tuple[Spec, ...]) -> bool:
+        """Whether there is a kernel for a composite of such arguments."""
         kernel = self.composites.get(name)
-        return kernel is not None and (kernel.dtypes is None or dtype in kernel.dtypes)
+        if kernel is None or (kernel.dtypes is not None and inputs[0].dtype not in kernel.dtypes):
+            return False
+        return kernel.takes is None or kernel.takes(inputs)
 
     def contiguous(self, array: Any) -> Any:
         """One of the engine's arrays with its elements in row-major order."""

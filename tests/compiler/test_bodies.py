@@ -3,8 +3,12 @@
 import pytest
 
 import kbackend.ops  # defines the composites  # noqa: F401
+from kbackend.compiler.compiled import jit
+from kbackend.core import lang
 from kbackend.core.aval import Aval
-from kbackend.core.composite import COMPOSITES
+from kbackend.core.composite import COMPOSITES, Composite
+from kbackend.core.tensor import tensor
+from kbackend.engine.interface import Kernel
 from kbackend.engine.loader import get_engine, register_engine, unregister_engine, use_backend
 from kbackend.ir.graph import Lit
 from kbackend.ir.trace import body_graph
@@ -35,3 +39,15 @@ def literals(engine):
 def test_literals_are_of_the_engine(other):
     assert {x.engine for x in literals("numpy")} == {get_engine("numpy")}
     assert {x.engine for x in literals("other")} == {other}
+
+
+def test_kernels_that_are_choosy_about_shapes(other, monkeypatch):
+    small = Kernel(lambda x: x + 100, takes=lambda inputs: inputs[0].size < 3)
+    monkeypatch.setitem(other.composites, "choosy_in_tests", small)
+    choosy = Composite("choosy_in_tests", lambda x: lang.mul(x, 2.0))
+    try:
+        with use_backend("other"):
+            both = jit(lambda x, y: (choosy(x), choosy(y)))(tensor([1.0]), tensor([1.0] * 3))
+    finally:
+        del COMPOSITES["choosy_in_tests"]
+    assert [one.tolist() for one in both] == [[101.0], [2.0, 2.0, 2.0]]

@@ -126,6 +126,20 @@ def test_composite_uses_the_kernel_for_its_dtypes_only(cubed, monkeypatch):
     assert calls == [np.float32]
 
 
+def test_a_composite_that_its_kernel_declines_is_its_body(cubed, monkeypatch):
+    cubed.def_vjp(_rule)
+    choosy = Kernel(lambda x: NotImplemented if x.ndim else x * x * x)
+    monkeypatch.setitem(current_engine().composites, "cubed_in_tests", choosy)
+    assert cubed(T([2.0])).tolist() == [8.0]
+    assert cubed(T(2.0)).item() == 8.0
+    x = T([2.0])
+    with kb.GradientTape() as tape:
+        tape.watch(x)
+        y = cubed(x)
+    assert len(tape._nodes) == 1
+    assert tape.gradient(y, x).tolist() == [12.0]
+
+
 def test_composite_with_a_rule_is_one_node(cubed):
     x = T(2.0)
     for rule, count in ((None, 2), (_rule, 1)):
