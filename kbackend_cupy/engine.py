@@ -17,6 +17,7 @@ from kbackend.engine.memory import MemoryInfo
 from kbackend.engine.program import REDUCTIONS, Prepared, Program, Runner, Spec
 from kbackend_cupy.codegen import operations
 from kbackend_cupy.dtypes import SUPPORTED, require
+from kbackend_cupy.eager import composites
 from kbackend_cupy.fetch import Fetch
 from kbackend_cupy.memory import allocated, full, info, obey_limit, watched
 from kbackend_cupy.pinned import Events, pinned
@@ -55,8 +56,8 @@ class CupyEngine(Engine):
         cp, cpx = import_cupy()
         self._cp = cp
         kernels = {name: watched(cp, name, one) for name, one in table(cp, cpx).items()}
-        super().__init__(kernels, {})
         self._preparer = Preparer(cp)
+        super().__init__(kernels, composites(cp, self._preparer))
         self._events = Events(cp)
         # By device.
         self._uploads: dict[int, Uploads] = {}

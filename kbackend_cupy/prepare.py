@@ -15,6 +15,7 @@ from kbackend_cupy.codegen import (
     movement,
     operations,
     random,
+    recurrent,
     region,
     windows,
 )
@@ -33,6 +34,7 @@ PREPARE: dict[str, Callable[..., Plan | None]] = {
     **indexing.PREPARE,
     **movement.PREPARE,
     **random.PREPARE,
+    **recurrent.PREPARE,
     **windows.PREPARE,
 }
 
