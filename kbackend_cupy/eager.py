@@ -9,6 +9,7 @@ from kbackend.base.dtypes import DTYPE_NAMES, numpy_dtype
 from kbackend.engine.interface import Kernel
 from kbackend.engine.program import Spec
 from kbackend_cupy.codegen.recurrent import COMPOSITES, Whole
+from kbackend_cupy.memory import watched
 from kbackend_cupy.prepare import Preparer
 
 Specs = tuple[Spec, ...]
@@ -34,16 +35,20 @@ def _kernel(cp: Any, preparer: Preparer, name: str, whole: Whole) -> Kernel:
         return made, preparer(name, specs, made, dict(params))
 
     def fn(*arrays: Any, **params: Any) -> Any:
-        specs = tuple(map(_spec, arrays))
-        kernel = found(cp.cuda.runtime.getDevice(), specs, tuple(params.items()))
+        device, how = cp.cuda.runtime.getDevice(), tuple(params.items())
+        kernel = found(device, tuple(map(_spec, arrays)), how)
         if kernel is None:
             return NotImplemented
         outputs, ready = kernel
+        if ready is None:
+            # Elements lie farther apart than kernels reach.
+            arrays = tuple(map(cp.ascontiguousarray, arrays))
+            outputs, ready = found(device, tuple(map(_spec, arrays)), how)
         made = [_new(cp, spec) for spec in outputs]
         ready.run(*made, *arrays, *[_new(cp, spec) for spec in ready.scratch])
         return tuple(made)
 
-    return Kernel(fn, takes=whole.takes)
+    return Kernel(watched(cp, name, Kernel(fn)).fn, takes=whole.takes)
 
 
 def _spec(array: Any) -> Spec:

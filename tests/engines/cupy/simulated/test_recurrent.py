@@ -6,9 +6,10 @@ import pytest
 import kbackend as keras
 from kbackend.autodiff import vjp
 from kbackend.compiler.compiled import jit
+from kbackend.core import lang
 from kbackend.core.tensor import tensor
 from kbackend.ops.nn import rnn
-from kbackend_cupy.codegen import recurrent_team
+from kbackend_cupy.codegen import loop, recurrent_team
 from tests.engines.cupy.recurrent import CELLS, arguments
 from tests.engines.cupy.simulated import models
 
@@ -88,6 +89,24 @@ def test_single_calls_and_programs_understand_each_other(gpu, cell):
     expected = forward.body(*args, **params, keep=False)
     for a, b in zip(made, expected, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_elements_that_lie_far_apart_are_copied(gpu, compiled, monkeypatch):
+    args, _ = arguments("gru", (2, 3, 4, 5))
+    params = {"sequences": True, "backwards": False, "keep": False}
+
+    def sparse(x, *rest):
+        return rnn.gru_sequence(lang.slice_(x, (0,) * 3, (2, 3, 4)), *rest, **params)
+
+    expected = rnn.gru_sequence(*map(tensor, args), **params)
+    # As if there were billions between them.
+    monkeypatch.setattr(loop, "SHORT", 300)
+    large = np.zeros((2, 60, 4), "float32")
+    large[:, :3] = args[0]
+    found = (jit(sparse) if compiled else sparse)(tensor(large), *map(tensor, args[1:]))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 def test_a_single_call_is_a_few_launches(gpu):
