@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from kbackend.base import config
 from kbackend.engine.program import Ints, Prepared, Spec
 from kbackend.engine.strides import contiguous_strides
-from kbackend_cupy.launches import from_calls
+from kbackend_cupy.codegen import contract as contract_
+from kbackend_cupy.launches import from_calls, joinable
 
 Pairs = tuple[Ints, Ints]
 
@@ -20,6 +21,9 @@ _SINGLE, _DOUBLE, _TF32 = 68, 70, 77
 _DEFAULT_ALGORITHM = -1
 # cuBLAS would allocate in a capture; NVIDIA's advice for its largest devices.
 _WORKSPACE = 32 << 20
+# Multiplications up to which a product does not keep a device busy for long: where there are two of
+# them, a launch of our own kernels for both is worth more than cuBLAS.
+_JOINT = 1 << 27
 
 
 class BlasError(RuntimeError):
@@ -176,7 +180,11 @@ class Blas:
         found = product(x, y, contract, batch)
         if found is None or not outputs[0].size or not found.inner:
             return None
-        return from_calls(((self._call(found, dtype), (), (0, 1, 2), ()),))
+        made = from_calls(((self._call(found, dtype), (), (0, 1, 2), ()),))
+        work = found.batch * found.rows * found.columns * found.inner
+        if dtype != "float32" or work > _JOINT or _computed(dtype) == _TF32:
+            return made
+        return joinable(made, contract_.dot(inputs, outputs, contract=contract, batch=batch))
 
     def _call(self, p: Product, dtype: str) -> Any:
         """The function that multiplies: called with the result, then both operands."""

@@ -139,20 +139,21 @@ def watched(cp: Any, name: str, kernel: Kernel) -> Kernel:
     return Kernel(run, kernel.dtypes, kernel.prepare)
 
 
-def arena(cp: Any, program: Program) -> Any:
+def arena(cp: Any, program: Program, size: int) -> Any:
     """The arena of a program, or `None` if it has none.
 
     Args:
         cp: the module `cupy`.
         program: the planned program.
+        size: bytes of the arena, with what lies behind the program's values.
 
     Raises:
         DeviceMemoryError: the device has no room for it.
     """
-    if not program.arena:
+    if not size:
         return None
     try:
-        return allocated(cp, cp.cuda.alloc, program.arena)
+        return allocated(cp, cp.cuda.alloc, size)
     except cp.cuda.memory.OutOfMemoryError as error:
         values = [
             (spec.size * itemsize(spec.dtype), spec.dtype, spec.shape)
@@ -161,6 +162,6 @@ def arena(cp: Any, program: Program) -> Any:
         ]
         raise DeviceMemoryError(
             f"[{program.name}] The device has no room for what the program computes with. "
-            f"Received: {text_of(program.arena)}, of which the largest arrays are "
+            f"Received: {text_of(size)}, of which the largest arrays are "
             f"{_arrays(dict.fromkeys(values))}. {_room(cp)}"
         ) from error

@@ -15,9 +15,9 @@ from kbackend.engine.interface import Engine
 from kbackend.engine.interpreter import STRUCTURED, located, region_function
 from kbackend.engine.program import ARENA, Place, Program, Spec, Step
 from kbackend_cupy.capture import Recorder
-from kbackend_cupy.codegen.together import together
-from kbackend_cupy.grouping import alone, groups
+from kbackend_cupy.grouping import Group, groups
 from kbackend_cupy.launches import PreparedCalls, caller
+from kbackend_cupy.local import Local
 from kbackend_cupy.memory import arena
 from kbackend_cupy.modules import Modules
 from kbackend_cupy.scan import PreparedScan
@@ -39,18 +39,22 @@ class Replay:
     def __init__(self, cp: Any, engine: Engine, modules: Modules, program: Program) -> None:
         self._cp, self._engine, self._modules = cp, engine, modules
         self.program = program
-        self._arena = arena(cp, program)
+        found = groups(program)
+        self._local = Local(found, program.arena)
+        self._arena = arena(cp, program, self._local.end)
         self._fixed: dict[int, Any] = dict(program.constants)
         self._bound: dict[int, Any] = {}
         # Value that moves -> who takes its array: (arguments, position, how it is viewed)
         self._users: dict[int, list[tuple[list[Any], int, Callable[[Any], Any] | None]]] = {}
         self._calls: list[Call] = []
         self._step_of: list[Step] = []
-        for steps in groups(program):
-            if len(steps) == 1:
-                self._add(steps[0])
-            else:
-                self._add_together(steps)
+        for group in found:
+            self._add_group(group)
+        if self._local.tickets:
+            # Once for all runs: whoever draws the last one puts them back.
+            begin = Place(ARENA, self._local.begin)
+            self._view(begin, Spec((self._local.tickets,), "uint32")).fill(0)
+            cp.cuda.get_current_stream().synchronize()
         returned = {o for step in program.steps if step.prepared is None for o in step.outputs}
         elsewhere = {*program.inputs, *program.constants, *returned}
         # Outputs are handed out, so that each run writes them into memory of their own.
@@ -61,20 +65,43 @@ class Replay:
 
     # ----- binding -----
 
-    def _add(self, step: Step) -> None:
-        """Appends the calls of a step."""
+    def _add_group(self, group: Group) -> None:
+        """Appends the calls of steps that are done at once."""
+        values: list[list[Any]] = []
+        for step, local in zip(group.all, self._local.arrays(group), strict=True):
+            arrays: list[Any] = [*step.outputs, *step.inputs]
+            if step.prepared is not None:
+                pairs = zip(step.prepared.scratch, step.scratch, strict=True)
+                arrays += [self._view(Place(ARENA, offset), spec) for spec, offset in pairs]
+            values.append(arrays + [self._view(*one) for one in local])
+        launch = group.launch
+        if launch is None:
+            self._add(group.steps[0], values[0])
+            return
+        own = zip(group.launches, values, strict=True)
+        given = [arrays[i] for one, arrays in own for i in one.arrays]
+        given += [self._view(*self._local.ticket())] if group.tail else []
+        args: list[Any] = [None] * len(given)
+        self._attach(args, given)
+        self._append(group.steps[0], caller(launch, self._modules), args)
+
+    def _add(self, step: Step, values: list[Any]) -> None:
+        """Appends the calls of a step.
+
+        Args:
+            step: the step.
+            values: the arrays that its calls take.
+        """
         prepared = step.prepared
         if prepared is None:
             args: list[Any] = [None] * len(step.inputs)
             self._attach(args, step.inputs)
             self._append(step, self._keeping(_general(self._engine, step), step.outputs), args)
             return
-        values: list[Any] = [*step.outputs, *step.inputs]
-        for spec, offset in zip(prepared.scratch, step.scratch, strict=True):
-            values.append(self._view(Place(ARENA, offset), spec))
         if not isinstance(prepared, PreparedCalls):
-            args = [None] * len(values)
-            self._attach(args, values)
+            count = len(step.outputs) + len(step.inputs) + len(prepared.scratch)
+            args = [None] * count
+            self._attach(args, values[:count])
             run = (
                 prepared.bind(self._inside) if isinstance(prepared, PreparedScan) else prepared.run
             )
@@ -84,19 +111,6 @@ class Replay:
             args = [*before, *[None] * len(places), *behind]
             self._attach(args, [values[i] for i in places], len(before))
             self._append(step, call, args)
-
-    def _add_together(self, steps: Sequence[Step]) -> None:
-        """Appends one launch for several steps."""
-        found, values = [], []
-        for step in steps:
-            launch = alone(step)
-            if launch is not None:
-                found.append(launch)
-                own = (*step.outputs, *step.inputs)
-                values += [own[i] for i in launch.arrays]
-        args: list[Any] = [None] * len(values)
-        self._attach(args, values)
-        self._append(steps[0], caller(together(found), self._modules), args)
 
     def _inside(self, program: Program) -> Replay:
         return Replay(self._cp, self._engine, self._modules, program)

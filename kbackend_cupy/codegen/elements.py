@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from kbackend.engine.program import Ints
 from kbackend_cupy.codegen.body import Body
-from kbackend_cupy.codegen.launch import BLOCK, BLOCKS, THREADS, Launch, Loop
+from kbackend_cupy.codegen.launch import BLOCK, BLOCKS, THREADS, Kernel, Launch
 from kbackend_cupy.codegen.scalar import TYPES, itemsize
 from kbackend_cupy.codegen.space import coordinates, offset
 
@@ -24,7 +26,8 @@ def launches(body: Body) -> list[Launch]:
         return []
     width = _width(body)
     blocks = min(_MOST, -(-size // (THREADS * width)))
-    return [_loop(body, width).launch("region", size, blocks, body.places())]
+    count = np.uint64(size) if body.space.long else np.uint32(size)
+    return [_kernel(body, width).launch("region", blocks, body.places(), (count,), size)]
 
 
 def _same(body: Body, value: int) -> bool:
@@ -56,7 +59,7 @@ def _in_packs(body: Body, value: int, width: int) -> bool:
     return steps[-1] == 1 and all(step % width == 0 for step in steps[:-1])
 
 
-def _loop(body: Body, width: int) -> Loop:
+def _kernel(body: Body, width: int) -> Kernel:
     space, index = body.space, body.space.counter
     outputs = range(len(body.region.outputs))
     moving = [i for i in body.arrays if not _same(body, i) and not _one(body, i)]
@@ -116,4 +119,5 @@ def _loop(body: Body, width: int) -> Loop:
         ]
     lines.append(f"for ({index} i = done + own; i < n; i += all) elements<1>({names}, i);")
     head = body.libraries("memory.cuh")
-    return Loop(head, "\n".join(function), tuple(body.parameters()), index, tuple(lines))
+    functions, counter = "\n".join(function), (f"{index} n",)
+    return Kernel(head, functions, tuple(body.parameters()), counter, tuple(lines))

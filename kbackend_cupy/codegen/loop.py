@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from kbackend.engine.program import Ints, Spec
 from kbackend.engine.strides import contiguous_strides
-from kbackend_cupy.codegen.launch import BLOCK, BLOCKS, THREADS, Launch, Loop, library
+from kbackend_cupy.codegen.launch import BLOCK, BLOCKS, THREADS, Kernel, Launch, library
 from kbackend_cupy.codegen.scalar import HALVES, TYPES
 
 # Blocks from which on each thread does more than one element.
@@ -67,6 +69,5 @@ def loop(
         "}",
     )
     blocks = min(_MOST, -(-size // THREADS))
-    return [
-        Loop(head, "", tuple(parameters), "unsigned", inside).launch(what, size, blocks, arrays)
-    ]
+    kernel = Kernel(head, "", tuple(parameters), ("unsigned n",), inside)
+    return [kernel.launch(what, blocks, arrays, (np.uint32(size),), size)]

@@ -3,7 +3,7 @@
 A block of threads makes a tile of the result. It copies strips of both operands to shared memory,
 where an operand may be anything that is a function of its indices: a strided view, or the windows
 of an image. While a strip is multiplied, the next one is on its way from memory. Long sums are cut
-in shares, whose results are added up in their order.
+in shares, which the blocks add up themselves (`tree.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kbackend.engine.program import Ints, Spec
-from kbackend_cupy.codegen.launch import NAME, THREADS, Launch, named
+from kbackend_cupy.codegen import tree
+from kbackend_cupy.codegen.launch import BLOCK, SHARED, Kernel
 from kbackend_cupy.codegen.loop import SHORT, fits, libraries, pointer
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.scalar import TYPES, computed
@@ -31,12 +32,11 @@ _TILES = {
 _DOUBLE_TILES = {(64, 64, 4): 1.0, (64, 32, 4): 1.2, (32, 64, 4): 1.2, (32, 32, 4): 1.4}
 # The shortest share of a sum; the most shares.
 _SHORTEST, _SHARES = 256, 256
-# Threads that add up shares, where there are fewer elements.
-_SPREAD = 1 << 15
 # What a device is reckoned to be, whichever it is, so that results don't depend on it:
 # multiprocessors, and the threads that make one of them half as quick as it can be; what a tile, a
-# partial result and a launch cost besides, in multiplications of a multiprocessor.
-_UNITS, _HALF, _TILE, _PARTIAL, _LAUNCH = 132, 115, 80_000, 100, 600_000
+# partial result, and a neighbour's sums cost besides, in multiplications of a multiprocessor. The
+# last is no measured number: a microsecond, for a fence, a ticket and a tile read from the cache.
+_UNITS, _HALF, _TILE, _PARTIAL, _PAIR = 132, 115, 80_000, 100, 220_000
 FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
 
 
@@ -128,64 +128,20 @@ def plan(
     if not out.size:
         return Plan(())
     cut = _cut(sizes, computed(out.dtype) == "double")
-    across, down = -(-sizes.columns // cut.across), -(-sizes.rows // cut.down)
-    if across > 65535 or cut.shares * sizes.batch > 65535:
+    tiles = -(-sizes.columns // cut.across) * -(-sizes.rows // cut.down) * sizes.batch
+    if tiles * cut.shares > SHORT:
         return None
-    text, name = named(_text(sizes, x, y, out, place, cut), what)
-    grid = (down, across, cut.shares * sizes.batch)
-    arrays = (0, 1, 2) if cut.shares == 1 else (3, 1, 2)
+    size = sizes.batch * sizes.rows * sizes.columns * sizes.inner
+    arrays: Ints = (0, 1, 2)
+    scratch: tuple[Spec, ...] = ()
+    tickets = 0
+    if cut.shares > 1:
+        arrays, tickets = (0, 1, 2, 3, 4), tree.tickets(cut.shares, tiles)
+        scratch = (Spec((cut.shares, tiles, cut.down * cut.across), _wide(out.dtype)),)
+    kernel = _kernel(sizes, x, y, out, place, cut)
     rows = (np.uint32(sizes.rows),)
-    launches = [Launch(text, name, grid, (cut.threads, 1, 1), arrays, rows)]
-    if cut.shares == 1:
-        return Plan(tuple(launches))
-    partial = Spec((cut.shares, sizes.batch, sizes.rows, sizes.columns), _wide(out.dtype))
-    launches.append(_combine(sizes, cut.shares, partial, out, place))
-    return Plan(tuple(launches), (partial,))
-
-
-def _combine(sizes: Sizes, shares: int, partial: Spec, out: Spec, place: str) -> Launch:
-    """Adds up the shares of each element, by several threads where there are few elements."""
-    each, work = sizes.batch * sizes.rows * sizes.columns, computed(out.dtype)
-    # A thread does a quad of neighbours, or a part of the shares of one element.
-    wide = _QUAD if sizes.columns % _QUAD == 0 and each > _SPREAD else 1
-    parts = 1
-    while parts < 8 and each * parts < _SPREAD and shares >= 8 * parts:
-        parts *= 2
-    own = THREADS // parts
-    lines = [
-        f'extern "C" __global__ void __launch_bounds__({THREADS}) {NAME}(',
-        f"    {pointer(out, 'o', True)}, {pointer(partial, 'p')}) {{",
-        *([f"    __shared__ {work} sums[{parts}][{own}];"] if parts > 1 else []),
-        f"    const unsigned lane = threadIdx.x % {own}u, part = threadIdx.x / {own}u;",
-        f"    const unsigned at = (blockIdx.x * {own}u + lane) * {wide};",
-        f"    kb::pack<{work}, {wide}> sum = {{}};",
-        f"    if (at < {each}u)",
-        "#pragma unroll 4",
-        f"        for (unsigned share = part; share < {shares}u; share += {parts}) {{",
-        f"            const auto found = kb::load_pack<{wide}>(p + share * {each}u + at);",
-        "#pragma unroll",
-        f"            for (int j = 0; j < {wide}; ++j) sum.at[j] += found.at[j];",
-        "        }",
-    ]
-    if parts > 1:
-        lines += [
-            "    sums[part][lane] = sum.at[0];",
-            "    __syncthreads();",
-            "#pragma unroll",
-            f"    for (int other = 1; other < {parts}; ++other)",
-            "        if (part == 0) sum.at[0] += sums[other][lane];",
-        ]
-    lines += [
-        f"    if (part > 0 || at >= {each}u) return;",
-        f"    const unsigned column = at % {sizes.columns}u, rest = at / {sizes.columns}u;",
-        f"    const unsigned rows = {sizes.rows}u, row = rest % rows, batch = rest / rows;",
-        "#pragma unroll",
-        f"    for (int j = 0; j < {wide}; ++j)",
-        f"        o[{place} + j] = kb::store<{TYPES[out.dtype]}>(sum.at[j]);",
-        "}\n",
-    ]
-    text, name = named(libraries((out,), "memory.cuh") + "\n".join(lines), "combine")
-    return Launch(text, name, (-(-each // (own * wide)), 1, 1), (THREADS, 1, 1), (0, 3))
+    launch = kernel.launch(what, tiles * cut.shares, arrays, rows, size)
+    return Plan((launch,), scratch, tickets=tickets)
 
 
 def _cut(sizes: Sizes, double: bool) -> _Cut:
@@ -204,7 +160,8 @@ def _cut(sizes: Sizes, double: bool) -> _Cut:
             time = own * (down * across * share * cost + _TILE) / rate
             if cut.shares > 1:
                 results = sizes.batch * sizes.rows * sizes.columns
-                time += _LAUNCH + cut.shares * results * _PARTIAL / _UNITS
+                time += _PAIR * tree.depth(cut.shares)
+                time += cut.shares * results * _PARTIAL / _UNITS
             found.append((time, cut))
     return min(found)[1]
 
@@ -213,89 +170,101 @@ def _wide(dtype: str) -> str:
     return "float64" if dtype == "float64" else "float32"
 
 
-def _text(
+def _kernel(
     sizes: Sizes,
     x: tuple[Spec, Operand],
     y: tuple[Spec, Operand],
     out: Spec,
     place: str,
     cut: _Cut,
-) -> str:
+) -> Kernel:
     work = computed(out.dtype)
-    target = Spec((), _wide(out.dtype)) if cut.shares > 1 else out
-    if cut.shares > 1:
-        # The shares lie one behind the other.
-        place = f"(blockIdx.z * rows + row) * {sizes.columns}u + column"
     # A thread's rows and columns come in quads, each of which lies together in shared memory.
     quads = cut.each // _QUAD
     rows_apart, columns_apart = cut.down // quads, cut.across // quads
-    wide = cut.across // cut.each
-    # Left to itself the compiler keeps small kernels so small that some spill.
-    bounds = f"{cut.threads}, 1" if quads == 1 else str(cut.threads)
-    lines = [
+    wide, columns = cut.across // cut.each, -(-sizes.columns // cut.across)
+    functions = [
         _function("left", x, work, "batch", "row", "inner"),
         _function("right", y, work, "batch", "inner", "column"),
-        f'extern "C" __global__ void __launch_bounds__({bounds}) {NAME}(',
-        f"    {pointer(target, 'o', True)}, {pointer(x[0], 'x')}, {pointer(y[0], 'y')},",
-        "    unsigned rows) {",
+        "",
+    ]
+    lines = [
         # A strip that is read, and one that is written. A row begins where a quad may be read.
-        f"    __shared__ __align__(32) {work} xs[2][{_DEPTH}][{cut.down + _QUAD}];",
-        f"    __shared__ __align__(32) {work} ys[2][{_DEPTH}][{cut.across + _QUAD}];",
-        f"    const unsigned batch = blockIdx.z % {sizes.batch}u;",
-        f"    const unsigned begin = blockIdx.z / {sizes.batch}u * {cut.share}u;",
-        f"    const unsigned behind = begin + {cut.share}u;",
-        f"    const unsigned end = behind < {sizes.inner}u ? behind : {sizes.inner}u;",
-        f"    const unsigned row0 = blockIdx.x * {cut.down}u;",
-        f"    const unsigned column0 = blockIdx.y * {cut.across}u;",
-        f"    const unsigned own_row = threadIdx.x / {wide}u * {_QUAD};",
-        f"    const unsigned own_column = threadIdx.x % {wide}u * {_QUAD};",
-        f"    const bool x_aligned = kb::aligned<{TYPES[x[0].dtype]}, {x[1].width}>(x);",
-        f"    const bool y_aligned = kb::aligned<{TYPES[y[0].dtype]}, {y[1].width}>(y);",
+        f"auto& xs = *({work}(*)[2][{_DEPTH}][{cut.down + _QUAD}]){SHARED};",
+        f"auto& ys = *({work}(*)[2][{_DEPTH}][{cut.across + _QUAD}])({SHARED} + sizeof xs);",
+        f"const unsigned down = (rows + {cut.down - 1}u) / {cut.down}u;",
+        f"const unsigned tiles = down * {columns * sizes.batch}u;",
+        f"const unsigned share = {BLOCK} / tiles, tile = {BLOCK} % tiles;",
+        f"const unsigned batch = tile / (down * {columns}u);",
+        f"const unsigned begin = share * {cut.share}u;",
+        f"const unsigned behind = begin + {cut.share}u;",
+        f"const unsigned end = behind < {sizes.inner}u ? behind : {sizes.inner}u;",
+        f"const unsigned row0 = tile % down * {cut.down}u;",
+        f"const unsigned column0 = tile / down % {columns}u * {cut.across}u;",
+        f"const unsigned own_row = threadIdx.x / {wide}u * {_QUAD};",
+        f"const unsigned own_column = threadIdx.x % {wide}u * {_QUAD};",
+        f"const bool x_aligned = kb::aligned<{TYPES[x[0].dtype]}, {x[1].width}>(x);",
+        f"const bool y_aligned = kb::aligned<{TYPES[y[0].dtype]}, {y[1].width}>(y);",
         *_strip("x", x[1], cut.down, cut.threads, work, "row", "rows", "left(x, batch, {}, inner"),
         *_strip(
             "y", y[1], cut.across, cut.threads, work, "column", f"{sizes.columns}u",
             "right(y, batch, inner, {}",
         ),
-        f"    {work} sum[{cut.each}][{cut.each}] = {{}};",
-        "    fetch_x(begin);",
-        "    fetch_y(begin);",
-        "    keep_x(0);",
-        "    keep_y(0);",
-        "    __syncthreads();",
-        "    unsigned now = 0;",
-        f"    for (unsigned start = begin; start < end; start += {_DEPTH}, now = 1 - now) {{",
-        f"        const bool more = start + {_DEPTH} < end;",
-        "        if (more) {",
-        f"            fetch_x(start + {_DEPTH});",
-        f"            fetch_y(start + {_DEPTH});",
-        "        }",
-        "#pragma unroll",
-        f"        for (int k = 0; k < {_DEPTH}; ++k) {{",
-        f"            kb::pack<{work}, {_QUAD}> a[{quads}], b[{quads}];",
-        "#pragma unroll",
-        f"            for (int q = 0; q < {quads}; ++q) {{",
-        f"                const unsigned row = own_row + q * {rows_apart};",
-        f"                const unsigned column = own_column + q * {columns_apart};",
-        f"                a[q] = kb::load_pack<{_QUAD}>(&xs[now][k][row]);",
-        f"                b[q] = kb::load_pack<{_QUAD}>(&ys[now][k][column]);",
-        "            }",
-        "#pragma unroll",
-        f"            for (int i = 0; i < {cut.each}; ++i)",
-        "#pragma unroll",
-        f"                for (int j = 0; j < {cut.each}; ++j)",
-        f"                    sum[i][j] += a[i / {_QUAD}].at[i % {_QUAD}]",
-        f"                        * b[j / {_QUAD}].at[j % {_QUAD}];",
-        "        }",
-        "        if (more) {",
-        "            keep_x(1 - now);",
-        "            keep_y(1 - now);",
-        "        }",
-        "        __syncthreads();",
+        f"{work} sum[{cut.each}][{cut.each}] = {{}};",
+        "fetch_x(begin);",
+        "fetch_y(begin);",
+        "keep_x(0);",
+        "keep_y(0);",
+        "__syncthreads();",
+        "unsigned now = 0;",
+        f"for (unsigned start = begin; start < end; start += {_DEPTH}, now = 1 - now) {{",
+        f"    const bool more = start + {_DEPTH} < end;",
+        "    if (more) {",
+        f"        fetch_x(start + {_DEPTH});",
+        f"        fetch_y(start + {_DEPTH});",
         "    }",
-        *_stored(sizes, target, place, cut, rows_apart, columns_apart),
-        "}\n",
+        "#pragma unroll",
+        f"    for (int k = 0; k < {_DEPTH}; ++k) {{",
+        f"        kb::pack<{work}, {_QUAD}> a[{quads}], b[{quads}];",
+        "#pragma unroll",
+        f"        for (int q = 0; q < {quads}; ++q) {{",
+        f"            const unsigned row = own_row + q * {rows_apart};",
+        f"            const unsigned column = own_column + q * {columns_apart};",
+        f"            a[q] = kb::load_pack<{_QUAD}>(&xs[now][k][row]);",
+        f"            b[q] = kb::load_pack<{_QUAD}>(&ys[now][k][column]);",
+        "        }",
+        "#pragma unroll",
+        f"        for (int i = 0; i < {cut.each}; ++i)",
+        "#pragma unroll",
+        f"            for (int j = 0; j < {cut.each}; ++j)",
+        f"                sum[i][j] += a[i / {_QUAD}].at[i % {_QUAD}]",
+        f"                    * b[j / {_QUAD}].at[j % {_QUAD}];",
+        "    }",
+        "    if (more) {",
+        "        keep_x(1 - now);",
+        "        keep_y(1 - now);",
+        "    }",
+        "    __syncthreads();",
+        "}",
+        *(tree.lines(work, cut.shares, cut.each, cut.threads) if cut.shares > 1 else []),
+        *_stored(sizes, out, place, cut, rows_apart, columns_apart),
     ]  # fmt: skip
-    return libraries((x[0], y[0], out), "memory.cuh", "matrices.cuh") + "\n".join(lines)
+    parameters = [pointer(out, "o", True), pointer(x[0], "x"), pointer(y[0], "y")]
+    more: tuple[str, ...] = ()
+    if cut.shares > 1:
+        parameters += [f"{work}* p", "unsigned* tickets"]
+        more = ("tickets.cuh",)
+    return Kernel(
+        libraries((x[0], y[0], out), "memory.cuh", "matrices.cuh", *more),
+        "\n".join(functions),
+        tuple(parameters),
+        ("unsigned rows",),
+        tuple(lines),
+        cut.threads,
+        2 * _DEPTH * (cut.down + cut.across + 2 * _QUAD) * (8 if work == "double" else 4),
+        # Left to itself the compiler keeps small kernels so small that some spill.
+        roomy=quads == 1,
+    )
 
 
 def _function(name: str, operand: tuple[Spec, Operand], work: str, *indices: str) -> str:
@@ -331,35 +300,35 @@ def _strip(
         split = f"other = e % {tile // wide}u * {wide}, k = e / {tile // wide}u"
     each = [
         "#pragma unroll",
-        f"        for (int i = 0; i < {rounds}; ++i) {{",
-        f"            const unsigned e = threadIdx.x + i * {threads};",
-        *([f"            if (e >= {packs}u) break;"] if packs % threads else []),
-        f"            const unsigned {split};",
+        f"    for (int i = 0; i < {rounds}; ++i) {{",
+        f"        const unsigned e = threadIdx.x + i * {threads};",
+        *([f"        if (e >= {packs}u) break;"] if packs % threads else []),
+        f"        const unsigned {split};",
     ]
     call = f"{element.format(f'{what}0 + other')}, {of}_aligned)"
     if operand.along:
         kept = [
             "#pragma unroll",
-            f"            for (int j = 0; j < {wide}; ++j)",
-            f"                {of}s[buffer][k + j][other] = {of}_next[i].at[j];",
+            f"        for (int j = 0; j < {wide}; ++j)",
+            f"            {of}s[buffer][k + j][other] = {of}_next[i].at[j];",
         ]
     else:
-        kept = [f"            kb::store_pack<{wide}>(&{of}s[buffer][k][other], {of}_next[i]);"]
+        kept = [f"        kb::store_pack<{wide}>(&{of}s[buffer][k][other], {of}_next[i]);"]
     return [
-        f"    kb::pack<{work}, {wide}> {of}_next[{rounds}];",
-        f"    const auto fetch_{of} = [&](unsigned start) {{",
+        f"kb::pack<{work}, {wide}> {of}_next[{rounds}];",
+        f"const auto fetch_{of} = [&](unsigned start) {{",
         *each,
-        "            const unsigned inner = start + k;",
-        f"            const bool inside = inner < end && {what}0 + other < {count};",
-        f"            {of}_next[i] = {{}};",
-        f"            if (inside) {of}_next[i] = {call};",
-        "        }",
-        "    };",
-        f"    const auto keep_{of} = [&](unsigned buffer) {{",
+        "        const unsigned inner = start + k;",
+        f"        const bool inside = inner < end && {what}0 + other < {count};",
+        f"        {of}_next[i] = {{}};",
+        f"        if (inside) {of}_next[i] = {call};",
+        "    }",
+        "};",
+        f"const auto keep_{of} = [&](unsigned buffer) {{",
         *each,
         *kept,
-        "        }",
-        "    };",
+        "    }",
+        "};",
     ]
 
 
@@ -371,35 +340,35 @@ def _stored(
     packed = sizes.columns % _QUAD == 0
     quads = cut.each // _QUAD
     lines = [
-        *([f"    const bool o_aligned = kb::aligned<{kind}, {_QUAD}>(o);"] if packed else []),
+        *([f"const bool o_aligned = kb::aligned<{kind}, {_QUAD}>(o);"] if packed else []),
         "#pragma unroll",
-        f"    for (int i = 0; i < {cut.each}; ++i)",
+        f"for (int i = 0; i < {cut.each}; ++i)",
         "#pragma unroll",
-        f"        for (int q = 0; q < {quads}; ++q) {{",
-        f"            const unsigned quad = row0 + i / {_QUAD} * {rows_apart} + own_row;",
-        f"            const unsigned row = quad + i % {_QUAD};",
-        f"            const unsigned column = column0 + q * {columns_apart} + own_column;",
-        f"            if (row >= rows || column >= {sizes.columns}u) continue;",
-        f"            kb::pack<{kind}, {_QUAD}> made;",
+        f"    for (int q = 0; q < {quads}; ++q) {{",
+        f"        const unsigned quad = row0 + i / {_QUAD} * {rows_apart} + own_row;",
+        f"        const unsigned row = quad + i % {_QUAD};",
+        f"        const unsigned column = column0 + q * {columns_apart} + own_column;",
+        f"        if (row >= rows || column >= {sizes.columns}u) continue;",
+        f"        kb::pack<{kind}, {_QUAD}> made;",
         "#pragma unroll",
-        f"            for (int j = 0; j < {_QUAD}; ++j)",
-        f"                made.at[j] = kb::store<{kind}>(sum[i][q * {_QUAD} + j]);",
-        f"            {kind}* place = o + ({place});",
+        f"        for (int j = 0; j < {_QUAD}; ++j)",
+        f"            made.at[j] = kb::store<{kind}>(sum[i][q * {_QUAD} + j]);",
+        f"        {kind}* place = o + ({place});",
     ]
     left = str(_QUAD) if packed else f"{sizes.columns}u - column"
     one_by_one = [
         "#pragma unroll",
-        f"            for (int j = 0; j < {_QUAD}; ++j)",
-        f"                if (j < {left}) place[j] = made.at[j];",
+        f"        for (int j = 0; j < {_QUAD}; ++j)",
+        f"            if (j < {left}) place[j] = made.at[j];",
     ]
     if packed:
         lines += [
-            "            if (o_aligned) {",
-            f"                kb::store_pack<{_QUAD}>(place, made);",
-            "                continue;",
-            "            }",
+            "        if (o_aligned) {",
+            f"            kb::store_pack<{_QUAD}>(place, made);",
+            "            continue;",
+            "        }",
         ]
-    return [*lines, *one_by_one, "        }"]
+    return [*lines, *one_by_one, "    }"]
 
 
 __all__ = ["Operand", "Sizes", "plan", "width"]

@@ -19,12 +19,14 @@ class Plan(NamedTuple):
     Attributes:
         launches: one after the other.
         scratch: arrays that they need.
+        tickets: numbers that they need besides, which are 0 before and after.
         overwrites: pairs (input, output): that output may be that input's memory.
     """
 
     launches: tuple[Launch, ...]
     scratch: tuple[Spec, ...] = ()
     overwrites: tuple[tuple[int, int], ...] = ()
+    tickets: int = 0
 
 
 def plan(region: Region, inputs: tuple[Spec, ...]) -> Plan | None:
@@ -43,8 +45,8 @@ def plan(region: Region, inputs: tuple[Spec, ...]) -> Plan | None:
         last = rows.written_last(body)
         pairs = tuple([pair for pair in _overwrites(body, inputs) if pair[1] in last])
         return Plan(tuple(rows.launches(body)), (), pairs)
-    found, scratch = shares.launches(body)
-    return Plan(tuple(found), tuple(scratch), _overwrites(body, inputs))
+    found, scratch, tickets = shares.launches(body)
+    return Plan(tuple(found), tuple(scratch), _overwrites(body, inputs), tickets)
 
 
 def _few(body: Body) -> bool:

@@ -11,13 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from kbackend_cupy.codegen.body import Body
-from kbackend_cupy.codegen.launch import NAME, Launch, named
+from kbackend_cupy.codegen.launch import BLOCK, BLOCKS, THREADS, Kernel, Launch
 from kbackend_cupy.codegen.operations import nothing
 from kbackend_cupy.codegen.scalar import HALVES, TYPES
 from kbackend_cupy.codegen.space import coordinates, offset
 
-# Threads of a block, if a row takes no more than a warp.
-_THREADS = 128
 _WARP, _MOST = 32, 512
 # Elements that a thread keeps of each value, and registers that it spends on them.
 _ITEMS, _REGISTERS = 8, 48
@@ -58,11 +56,10 @@ def launches(body: Body) -> list[Launch]:
     if not rows:
         return []
     team = _team(body.space.length)
-    text, name = named(_text(body, team), "rows")
     blocks = min(_BLOCKS, -(-rows // team.rows))
     count = np.uint64(rows) if body.space.long else np.uint32(rows)
-    threads = (team.size * team.rows, 1, 1)
-    return [Launch(text, name, (blocks, 1, 1), threads, body.places(), (count,))]
+    size = rows * body.space.length
+    return [_kernel(body, team).launch("rows", blocks, body.places(), (count,), size)]
 
 
 def written_last(body: Body) -> list[int]:
@@ -75,7 +72,7 @@ def _team(length: int) -> _Team:
         size = min(_WARP, 1 << max(0, length - 1).bit_length())
     else:
         size = min(_MOST, max(2 * _WARP, 1 << (-(-length // _ITEMS) - 1).bit_length()))
-    rows = _THREADS // size if size <= _WARP else 1
+    rows = THREADS // size if size <= _WARP else 1
     return _Team(size, -(-length // size), rows)
 
 
@@ -129,7 +126,7 @@ def _kept_over(body: Body, passes: list[_Pass]) -> list[int]:
     return sorted(found)
 
 
-def _text(body: Body, team: _Team) -> str:
+def _kernel(body: Body, team: _Team) -> Kernel:
     passes = _passes(body, True)
     stay = _kept_over(body, passes)
     in_registers = team.items <= _ITEMS and team.items * len(stay) <= _REGISTERS
@@ -137,17 +134,15 @@ def _text(body: Body, team: _Team) -> str:
         passes, stay = _passes(body, False), []
     space, index, levels = body.space, body.space.counter, _levels(body)
     lines = [
-        f'extern "C" __global__ void __launch_bounds__({team.size * team.rows}) {NAME}(',
-        f"    {', '.join(body.parameters())}, {index} rows) {{",
-        f"    const unsigned member = threadIdx.x % {team.size};",
+        f"const unsigned member = threadIdx.x % {team.size};",
         # All threads of a block go through all rows together, because they meet at reductions.
-        f"    for ({index} first = ({index})blockIdx.x * {team.rows}; first < rows;",
-        f"         first += ({index})gridDim.x * {team.rows}) {{",
-        f"        const {index} row = first + threadIdx.x / {team.size};",
-        "        const bool live = row < rows;",
-        *[f"        {line}" for line in coordinates("row", space.kept, "k", index)],
+        f"for ({index} first = ({index}){BLOCK} * {team.rows}; first < rows;",
+        f"     first += ({index}){BLOCKS} * {team.rows}) {{",
+        f"    const {index} row = first + threadIdx.x / {team.size};",
+        "    const bool live = row < rows;",
+        *[f"    {line}" for line in coordinates("row", space.kept, "k", index)],
     ]
-    lines += [f"        {body.type(value)} r{value}[{team.items}];" for value in stay]
+    lines += [f"    {body.type(value)} r{value}[{team.items}];" for value in stay]
     kept = [v for v in _kept_needed(body) if v not in body.reductions]
     lines += _kept_values(body, [v for v in kept if levels[v] == 0])
     for level, one in enumerate(passes):
@@ -155,11 +150,13 @@ def _text(body: Body, team: _Team) -> str:
         lines += _kept_values(body, [v for v in kept if levels[v] == level + 1])
     narrow = [i for i in range(len(body.region.outputs)) if not body.widely(i)]
     if narrow:
-        lines.append("        if (live && member == 0) {")
-        lines += [f"            {body.write(i, 'row')}" for i in narrow]
-        lines.append("        }")
-    lines += ["    }", "}"]
-    return body.libraries("reduce.cuh") + "\n".join(lines) + "\n"
+        lines.append("    if (live && member == 0) {")
+        lines += [f"        {body.write(i, 'row')}" for i in narrow]
+        lines.append("    }")
+    lines.append("}")
+    head, threads = body.libraries("reduce.cuh"), team.size * team.rows
+    parameters, counter = tuple(body.parameters()), (f"{index} rows",)
+    return Kernel(head, "", parameters, counter, tuple(lines), threads)
 
 
 def _kept_needed(body: Body) -> list[int]:
@@ -179,27 +176,27 @@ def _kept_values(body: Body, values: list[int]) -> list[str]:
             found.append(f"if (live) v{value} = {body.read(value, place)};")
         else:
             found.append(body.statement(value, lambda value: ""))
-    return [f"        {line}" for line in found]
+    return [f"    {line}" for line in found]
 
 
 def _pass(body: Body, team: _Team, one: _Pass, stay: set[int], in_registers: bool) -> list[str]:
     space, region = body.space, body.region
     lines = [
-        f"        {body.type(i)} sum{i} = {nothing(_node(body, i), body.dtypes[i])};"
+        f"    {body.type(i)} sum{i} = {nothing(_node(body, i), body.dtypes[i])};"
         for i in one.reduces
     ]
     if in_registers:
         lines += [
             "#pragma unroll",
-            f"        for (int item = 0; item < {team.items}; ++item) {{",
-            f"            const {space.counter} column = member + item * {team.size};",
-            f"            if (live && column < {space.length}u) {{",
+            f"    for (int item = 0; item < {team.items}; ++item) {{",
+            f"        const {space.counter} column = member + item * {team.size};",
+            f"        if (live && column < {space.length}u) {{",
         ]
     else:
         lines += [
-            f"        for ({space.counter} column = member; column < {space.length}u;",
-            f"             column += {team.size}) {{",
-            "            if (live) {",
+            f"    for ({space.counter} column = member; column < {space.length}u;",
+            f"         column += {team.size}) {{",
+            "        if (live) {",
         ]
 
     def place(value: int) -> str:
@@ -222,13 +219,13 @@ def _pass(body: Body, team: _Team, one: _Pass, stay: set[int], in_registers: boo
         whole = f"{offset(space.whole.kept, 'k', space.long)} + "
         whole += offset(space.whole.reduced, "c", space.long)
         inner.append(body.write(output, whole))
-    lines += [f"                {line}" for line in inner]
-    lines += ["            }", "        }"]
+    lines += [f"            {line}" for line in inner]
+    lines += ["        }", "    }"]
     for i in one.reduces:
         result = f"kb::of_group<kb::{_node(body, i)}, {team.size}>(sum{i})"
         if body.dtypes[i] in HALVES:
             result = f"kb::rounded<{TYPES[body.dtypes[i]]}>({result})"
-        lines.append(f"        const {body.type(i)} v{i} = {result};")
+        lines.append(f"    const {body.type(i)} v{i} = {result};")
     return lines
 
 

@@ -38,21 +38,22 @@ template <class Op, int N, class T> __device__ __forceinline__ T of_group(T x) {
     return x;
 }
 
-// Of the rows of a block of X times Y threads; the threads with y = 0 get their column's result. They
-// alone write to what they read last, so the next reduction need not wait.
+// Of the rows of a block of X times Y threads, X to a row; the first row's threads get their column's
+// result. They alone write to what they read last, so the next reduction need not wait.
 template <class Op, int X, int Y, class T> __device__ __forceinline__ T of_column(T x) {
     __shared__ T shares[X * Y];
-    shares[threadIdx.y * X + threadIdx.x] = x;
+    const unsigned column = threadIdx.x % X, row = threadIdx.x / X;
+    shares[threadIdx.x] = x;
     __syncthreads();
 #pragma unroll
     for (int half = Y / 2; half; half /= 2) {
-        if (threadIdx.y < half) {
-            T& own = shares[threadIdx.y * X + threadIdx.x];
-            own = Op::of(own, shares[(threadIdx.y + half) * X + threadIdx.x]);
+        if (row < half) {
+            T& own = shares[threadIdx.x];
+            own = Op::of(own, shares[(row + half) * X + column]);
         }
         __syncthreads();
     }
-    return shares[threadIdx.x];
+    return shares[column];
 }
 
 }  // namespace kb

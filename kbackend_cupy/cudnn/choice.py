@@ -15,6 +15,7 @@ from kbackend.base.dtypes import numpy_dtype
 from kbackend.engine.program import Prepared, Spec
 from kbackend_cupy.cudnn.case import Case
 from kbackend_cupy.cudnn.plans import Found, Plans
+from kbackend_cupy.launches import memory
 from kbackend_cupy.modules import kernels
 
 _log = logging.getLogger("kbackend.cupy")
@@ -120,7 +121,7 @@ class Choices:
 
     def _run(self, made: Prepared, arrays: Sequence[Any]) -> float:
         cp = self._cp
-        scratch = [cp.empty(spec.shape, numpy_dtype(spec.dtype)) for spec in made.scratch]
+        scratch = memory(cp, made)
         # The arrays are made on the stream that is current.
         cp.cuda.get_current_stream().synchronize()
         stream = cp.cuda.Stream(non_blocking=True)

@@ -14,7 +14,7 @@ from typing import Any
 from kbackend.base.dtypes import numpy_dtype
 from kbackend.engine.program import Spec
 from kbackend.engine.strides import contiguous_strides
-from kbackend_cupy.launches import prepared
+from kbackend_cupy.launches import memory, prepared
 from kbackend_cupy.modules import Modules
 from kbackend_cupy.prepare import PREPARE
 
@@ -266,8 +266,7 @@ class Graph:
         plan = PREPARE[self.op](tuple([specs[role] for role in own]), (target,), **params)
         made = prepared(plan, self.stand.modules)
         cp = self.stand.cp
-        room = [cp.empty(s.shape, numpy_dtype(s.dtype)) for s in (target, *made.scratch)]
-        return made.run, room
+        return made.run, [cp.empty(target.shape, numpy_dtype(target.dtype)), *memory(cp, made)]
 
 
 def _array(cp: Any, place: int, shape: Any, dtype: str, strides: Any) -> Any:

@@ -45,7 +45,8 @@ def execute(plan, outputs, inputs, change=None, **build):
         **build: further arguments of `cuda_on_cpu.build`.
     """
     results = [garbage(one) for one in outputs]
-    arrays = [*results, *inputs, *[garbage(one) for one in plan.scratch]]
+    tickets = np.zeros(plan.tickets, np.uint32)
+    arrays = [*results, *inputs, *[garbage(one) for one in plan.scratch], tickets]
     for launch in plan.launches:
         # An argument is the address of the first element, whatever the strides.
         given = [arrays[i] for i in launch.arrays]
@@ -54,6 +55,8 @@ def execute(plan, outputs, inputs, change=None, **build):
         cuda_on_cpu.launch(
             library, launch.name, launch.grid, launch.block, [*given, *launch.scalars]
         )
+    # The next run finds them as this one did.
+    assert not tickets.any()
     return results
 
 

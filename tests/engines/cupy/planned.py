@@ -15,9 +15,8 @@ from benchmarks.models import all_models
 from kbackend.engine.program import Program
 from kbackend_cupy.codegen.launch import Launch
 from kbackend_cupy.codegen.region import Plan
-from kbackend_cupy.codegen.together import together
 from kbackend_cupy.engine import CupyEngine
-from kbackend_cupy.grouping import alone, groups
+from kbackend_cupy.grouping import groups
 from kbackend_cupy.launches import PreparedCalls, prepared
 from kbackend_cupy.modules import Modules
 from kbackend_cupy.scan import PreparedScan
@@ -96,20 +95,19 @@ def planned(name: str) -> Planned:
 def launches(program: Program) -> int:
     """How many calls a program makes on the device; of a loop, in all of its steps."""
     found = 0
-    for steps in groups(program):
-        made = steps[0].prepared
+    for group in groups(program):
+        step, made = group.steps[0], group.steps[0].prepared
         if isinstance(made, PreparedScan):
-            found += steps[0].params["length"] * launches(steps[0].params["body"])
+            found += step.params["length"] * launches(step.params["body"])
         elif isinstance(made, PreparedCalls):
-            # Several steps in one group are one launch.
-            found += len(made.calls) if len(steps) == 1 else 1
+            found += len(made.calls) if group.launch is None else 1
     return found
 
 
 def shared(program: Program) -> Iterator[Launch]:
     """The launches that several steps share, those in loops included."""
-    for steps in groups(program):
-        if len(steps) > 1:
-            yield together([launch for launch in map(alone, steps) if launch is not None])
-        if isinstance(steps[0].prepared, PreparedScan):
-            yield from shared(steps[0].params["body"])
+    for group in groups(program):
+        if group.launch is not None:
+            yield group.launch
+        if isinstance(group.steps[0].prepared, PreparedScan):
+            yield from shared(group.steps[0].params["body"])

@@ -206,6 +206,7 @@ def test_output_in_the_memory_of_an_input(rng):
         results = [np.empty(s.shape, s.dtype) for s in specs_of(region)]
         results[position] = x
         arrays = [*results, x, *[np.empty(s.shape, s.dtype) for s in planned.scratch]]
+        arrays.append(np.zeros(planned.tickets, np.uint32))
         for launch in planned.launches:
             library = cuda_on_cpu.build(launch.text)
             given = [*[arrays[i] for i in launch.arrays], *launch.scalars]

@@ -15,7 +15,8 @@ def moved(region, outputs):
     """Bytes that a region moves: (by launch, by block)."""
     planned = plan(region, region.inputs)
     arrays = (*outputs, *region.inputs, *planned.scratch)
-    return launched(planned.launches, arrays, tuple(range(len(arrays))))[1:]
+    same = tuple(range(len(arrays)))
+    return launched(planned.launches, arrays, same, planned.tickets)[1:]
 
 
 def test_each_element_once():

@@ -37,7 +37,7 @@ def test_very_wide_matrices_are_copied_one_by_one(rng, monkeypatch):
     monkeypatch.setattr(turned, "_MOST_BLOCKS", 1)
     x = numbers(rng, (3, 40), "float32")
     (launch,) = launches = turned.turned(spec(x), (0, 1))
-    assert launch.loop is not None
+    assert launch.kernel is not None
     check(launches, x, np.ascontiguousarray(x.T))
 
 

@@ -119,22 +119,26 @@ def _memory(spec: Spec) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.cache
-def launched(launches: tuple[Launch, ...], arrays: tuple[Spec, ...], same: Ints) -> Moved:
+def launched(
+    launches: tuple[Launch, ...], arrays: tuple[Spec, ...], same: Ints, tickets: int = 0
+) -> Moved:
     """What launches move, beside `least`.
 
     Args:
         launches: of one step.
         arrays: outputs, inputs and scratch of the step.
         same: for each array the first one that is the same memory.
+        tickets: how many follow the arrays. They are not counted.
     """
     memory = [_memory(spec) for spec in arrays]
-    memory = [memory[i] for i in same]
+    zeros = np.zeros(tickets, np.uint32)
+    memory = [*[memory[i] for i in same], (zeros, zeros)]
     total = Moved(0, 0, 0)
     for launch in launches:
         library = cuda_on_cpu.build(_HOOKS + launch.text, flags=_FLAGS)
         report = _Report.in_dll(ctypes.CDLL(str(library)), "counted_report")
         held = []
-        wanted = dict.fromkeys(same[i] for i in launch.arrays)
+        wanted = dict.fromkeys(same[i] for i in launch.arrays if i < len(same))
         report.by_block = report.by_launch = 0
         report.count = len(wanted)
         for number, i in enumerate(wanted):
@@ -184,7 +188,12 @@ def of_step(step: Step, specs: tuple[Spec, ...]) -> Moved:
     values = (*step.outputs, *step.inputs)
     arrays = (*[specs[v] for v in values], *plan.scratch)
     same = [values.index(v) for v in values]
-    found = launched(plan.launches, arrays, (*same, *range(len(values), len(arrays))))
+    same += range(len(values), len(arrays))
+    found = launched(plan.launches, arrays, tuple(same), plan.tickets)
+    # What one launch of a step hands on to others is written, and read by each of them.
+    for i in range(len(values), len(arrays)):
+        takers = sum(i in launch.arrays for launch in plan.launches)
+        least += takers * _bytes(arrays[i]) if takers > 1 else 0
     return found._replace(least=least)
 
 

@@ -82,5 +82,5 @@ def test_a_program_that_is_too_large_is_named(full, cp):
     spec = Spec((1024, 1024), "float32")
     program = Program((spec,), (Place(ARENA),), {}, (), (), (), (), spec.size * 4, name="step")
     with pytest.raises(MemoryError, match=r"\[step\].*4.0 MiB, of which") as found:
-        arena(cp, program)
+        arena(cp, program, program.arena)
     assert "float32(1024, 1024) of 4.0 MiB" in str(found.value)

@@ -22,6 +22,7 @@ MIB = 1 << 20
 def gpu(simulator):
     """The CuPy engine, with nothing kept from before."""
     keras.set_backend("cupy")
+    gc.collect()
     keras.free_memory()
     yield simulator
     keras.config.set_memory_limit(None)
@@ -131,7 +132,7 @@ def test_memory_of_batches_gives_way(gpu, cp, name):
         "upload": lambda: uploaded(np.ones((3, MIB), "float32")),
         "asarray": lambda: keras.ops.convert_to_tensor(np.ones((3, MIB), "float32")),
         "kernel": lambda: keras.ops.concatenate([part, part, part]),
-        "program": lambda: arena(cp, program),
+        "program": lambda: arena(cp, program, program.arena),
     }[name]()
     assert keras.memory_info().used == held + 12 * MIB
     if name != "program":
