@@ -9,6 +9,7 @@ from kbackend.base.dtypes import DTYPE_NAMES, numpy_dtype
 from kbackend.engine.interface import Kernel
 from kbackend.engine.program import Spec
 from kbackend_cupy.codegen.recurrent import COMPOSITES, Whole
+from kbackend_cupy.launches import memory
 from kbackend_cupy.memory import watched
 from kbackend_cupy.prepare import Preparer
 
@@ -45,7 +46,7 @@ def _kernel(cp: Any, preparer: Preparer, name: str, whole: Whole) -> Kernel:
             arrays = tuple(map(cp.ascontiguousarray, arrays))
             outputs, ready = found(device, tuple(map(_spec, arrays)), how)
         made = [_new(cp, spec) for spec in outputs]
-        ready.run(*made, *arrays, *[_new(cp, spec) for spec in ready.scratch])
+        ready.run(*made, *arrays, *memory(cp, ready))
         return tuple(made)
 
     return Kernel(watched(cp, name, Kernel(fn)).fn, takes=whole.takes)

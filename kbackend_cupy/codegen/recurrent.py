@@ -27,6 +27,8 @@ Specs = tuple[Spec, ...]
 # (specs of the inputs, **parameters) -> those of the outputs
 Outputs = Callable[..., Specs]
 _STATES = ("h", "c")
+# Stands for the tickets, which follow all other arrays.
+_TICKETS = -1
 
 
 class _Room:
@@ -41,7 +43,7 @@ class _Room:
         self._own = len(outputs) + len(inputs)
         self.specs = [*outputs, *inputs]
         self._launches: list[Launch] = []
-        self._able = True
+        self._able, self._tickets = True, 0
 
     def new(self, *shape: int, dtype: str) -> int:
         """The position of a new array."""
@@ -63,6 +65,9 @@ class _Room:
             self._able = False
             return
         arrays = [*places, *[self.new(*one.shape, dtype=one.dtype) for one in plan.scratch]]
+        arrays.append(_TICKETS)
+        # One launch follows the other, and leaves the tickets as it found them.
+        self._tickets = max(self._tickets, plan.tickets)
         for one in plan.launches:
             own = tuple([arrays[i] for i in one.arrays])
             self.launch(replace(one, arrays=own))
@@ -75,7 +80,12 @@ class _Room:
         """What was put in, if all of it could be done."""
         if not self._able or not fits(*self.specs):
             return None
-        return Plan(tuple(self._launches), tuple(self.specs[self._own :]))
+        last = len(self.specs)
+        launches = [
+            replace(one, arrays=tuple([last if i == _TICKETS else i for i in one.arrays]))
+            for one in self._launches
+        ]
+        return Plan(tuple(launches), tuple(self.specs[self._own :]), tickets=self._tickets)
 
 
 def _layer(cell: Cell, inputs: Specs, x: int) -> Layer:
