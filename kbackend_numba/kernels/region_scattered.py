@@ -23,7 +23,7 @@ from kbackend_numba.codegen.nest import ONE, SAME
 from kbackend_numba.codegen.value import HALVES, Value
 from kbackend_numba.codegen.vectors import each_vector, fill
 from kbackend_numba.kernels.copying import copy
-from kbackend_numba.kernels.region_body import Body, Given, body_of, evaluate
+from kbackend_numba.kernels.region_body import Body, Given, Operation, body_of, evaluate
 from kbackend_numba.kernels.region_elements import cost_of_elements, overwrites
 from kbackend_numba.kernels.region_sums import ends
 from kbackend_numba.native import Call, Check, native
@@ -332,18 +332,31 @@ def _moved(body: Body, place: int) -> tuple[int, int] | None:
 
     It is known whether that is zero for an element without a gradient, if it takes no arrays.
     """
-    if len(body.outputs) != 1 or body.outputs[0] < len(body.inputs):
+    if len(body.outputs) != 1:
         return None
-    op = body.operation(body.outputs[0])
-    if op.name not in ("add", "sub"):
+    op = body.of(_widened(body, body.outputs[0], False))
+    if not isinstance(op, Operation) or op.name not in ("add", "sub"):
         return None
-    given, by = op.inputs if op.inputs[0] < len(body.inputs) else op.inputs[::-1]
-    one = body.of(given)
-    if not isinstance(one, Given) or one.lies != SAME or given == place:
-        return None
-    if op.name == "sub" and given != op.inputs[0]:
-        return None
-    return None if _arrays_of(body, by) - {place} else (given, by)
+    # A sum may have it on either side.
+    for position, by in (op.inputs, op.inputs[::-1])[: 2 if op.name == "add" else 1]:
+        given = _widened(body, position, True)
+        one = body.of(given)
+        if not isinstance(one, Given) or one.lies != SAME or given == place:
+            continue
+        if one.dtype == body.of(body.outputs[0]).dtype and not _arrays_of(body, by) - {place}:
+            return given, by
+    return None
+
+
+def _widened(body: Body, position: int, given: bool) -> int:
+    """What a value in half precision is before it is rounded, or a given one before it is widened;
+    others are that themselves."""
+    one = body.of(position)
+    if not isinstance(one, Operation) or one.name != "cast":
+        return position
+    other = body.of(one.inputs[0]).dtype
+    half, wide = (other, one.dtype) if given else (one.dtype, other)
+    return one.inputs[0] if half in HALVES and wide == "float32" else position
 
 
 def _arrays_of(body: Body, position: int) -> set[int]:

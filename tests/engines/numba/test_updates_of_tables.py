@@ -6,7 +6,7 @@ import pytest
 import kbackend
 from kbackend import layers, optimizers
 from kbackend.base import naming
-from kbackend.base.dtypes import numpy_dtype
+from kbackend.base.dtypes import name_of, numpy_dtype
 from kbackend.compiler.compiled import Compiled, jit
 from kbackend.config import set_num_threads
 from kbackend.core import lang
@@ -19,7 +19,7 @@ from kbackend_numba.engine import NumbaEngine
 from kbackend_numba.native import Native
 from kbackend_numba.table import prepare
 from tests.engines.numba.harness import item_by_item
-from tests.engines.numba.test_updates_together import AROUND, CLIPPING, MAKERS
+from tests.engines.numba.test_updates_together import AROUND, CLIPPING, HALVES, MAKERS
 from tests.engines.numpy_prepared.harness import garbage
 
 OPTIMIZERS = {
@@ -128,7 +128,7 @@ def test_tables_of_any_shape(name, shape, settings, monkeypatch):
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "centered"])
 def test_other_floats(name, dtype, clipping, monkeypatch):
-    if dtype != "float64" and not host().casts(dtype):
+    if dtype in HALVES and not host().casts(dtype):
         pytest.skip("the processor has no casts of this dtype")
     settings = AROUND | clipping | {"dtype": dtype}
     found, program = run(MAKERS[name], **settings)
@@ -162,26 +162,34 @@ def test_a_model_learns_as_on_numpy(name):
 
 
 TABLE, ROW = Spec((20, 12), "float32"), Spec((), "float32")
-DESCENT = Region(
-    inputs=(TABLE, TABLE, ROW),
-    nodes=(Node("mul", (1, 2), {}, TABLE), Node("sub", (0, 3), {}, TABLE)),
-    outputs=(4,),
-    shape=(20, 12),
-)
-PARAMS = {"region": DESCENT, "place": 1, "axes": (0,)}
 ROWS, INDEX = Spec((3, 12), "float32"), Spec((3,), "int32")
 
 
-def descent(p, rate, rows, index, how):
+def descent(dtype="float32", name="sub"):
+    """The parameters of a step of gradient descent, and the specs of its arrays."""
+    table, rate, rows = [spec._replace(dtype=dtype) for spec in (TABLE, ROW, ROWS)]
+    region = Region(
+        inputs=(table, table, rate),
+        nodes=(Node("mul", (1, 2), {}, table), Node(name, (0, 3), {}, table)),
+        outputs=(4,),
+        shape=(20, 12),
+    )
+    return {"region": region, "place": 1, "axes": (0,)}, (table, rate, rows, INDEX)
+
+
+PARAMS, _ = descent()
+
+
+def run_descent(p, rate, rows, index, how, name):
     """A step of gradient descent by the kernel itself."""
-    ready = prepare("scattered", (TABLE, ROW, ROWS, INDEX), (TABLE,), PARAMS)
-    out = garbage(TABLE)
+    params, specs = descent(name_of(p.dtype), name)
+    ready = prepare("scattered", specs, specs[:1], params)
+    out = garbage(specs[0])
     if how == "in place":
         assert (0, 0) in ready.overwrites
         out[...] = p
         p = out
-    arrays = [out, p, np.float32(rate), rows, index, *map(garbage, ready.scratch)]
-    arrays[2] = np.asarray(arrays[2])
+    arrays = [out, p, np.asarray(rate, p.dtype), rows, index, *map(garbage, ready.scratch)]
     if how == "pieces":
         item_by_item(ready, arrays)
     else:
@@ -189,17 +197,48 @@ def descent(p, rate, rows, index, how):
     return out
 
 
+@pytest.mark.parametrize("name", ["sub", "add"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("how", ["whole", "in place", "pieces"])
 @pytest.mark.parametrize("rate", [0.5, 0.0, np.inf, np.nan])
-def test_gradient_descent_leaves_rows_alone_unless_its_rate_is_not_finite(rate, how, rng):
-    p, rows = [rng.normal(size=s.shape).astype("float32") for s in (TABLE, ROWS)]
+def test_gradient_descent_leaves_rows_alone_unless_its_rate_is_not_finite(
+    rate, how, dtype, name, rng
+):
+    if dtype in HALVES and not host().casts(dtype):
+        pytest.skip("the processor has no casts of this dtype")
+    kind = numpy_dtype(dtype)
+    p, rows = [rng.normal(size=s.shape).astype(kind) for s in (TABLE, ROWS)]
     index = np.array([4, -1, 4], "int32")
-    gradient = np.zeros_like(p)
-    np.add.at(gradient, index, rows)
+    gradient = np.zeros(p.shape, "float64")
+    np.add.at(gradient, index, rows.astype("float64"))
     with np.errstate(all="ignore"):
-        wanted = p - gradient * np.float32(rate)
-    found = descent(p.copy(), rate, rows, index, how)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+        step = gradient * rate
+        wanted = p.astype("float64") + (step if name == "add" else -step)
+    found = run_descent(p.copy(), rate, rows, index, how, name)
+    # The sum and the result are rounded.
+    bound = {"float16": 2.0**-9, "bfloat16": 2.0**-6}.get(dtype, 1e-6)
+    np.testing.assert_allclose(found.astype("float64"), wanted, rtol=bound, atol=bound)
+    alone = np.delete(np.arange(20), [4, 19])
+    if np.isfinite(rate):
+        np.testing.assert_array_equal(found[alone], p[alone])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_rows_that_are_left_alone_are_not_touched(dtype):
+    """An operation would make these numbers other ones: it makes them quiet."""
+    if dtype in HALVES and not host().casts(dtype):
+        pytest.skip("the processor has no casts of this dtype")
+    kind = numpy_dtype(dtype)
+    word, signal = {
+        "float32": ("uint32", 0x7F800001),
+        "bfloat16": ("uint16", 0x7F81),
+        "float16": ("uint16", 0x7C01),
+    }[dtype]
+    bits = np.full((20, 12), signal, word)
+    rows, index = np.zeros((3, 12), kind), np.array([4, 5, 4], "int32")
+    found = run_descent(bits.view(kind), 0.5, rows, index, "in place", "sub").view(word)
+    touched = np.flatnonzero((found != bits).any(axis=1))
+    np.testing.assert_array_equal(touched, [4, 5])
 
 
 def test_what_a_region_adds_to_all_rows_is_added():
