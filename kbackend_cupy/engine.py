@@ -52,6 +52,8 @@ class CupyEngine(Engine):
     fusible = operations.NAMES | REDUCTIONS
     # A launch costs more than what gradients that wait for it take of a device's memory.
     gathers = 256 << 20
+    # Then more steps can share a launch.
+    rests = 3
 
     def __init__(self) -> None:
         cp, cpx = import_cupy()

@@ -74,6 +74,9 @@ class Engine:
     # Bytes that elementwise steps which only leave the program, as updates of variables do, may
     # keep alive while they wait, so that they come one after the other and can be done at once.
     gathers: ClassVar[int] = 0
+    # Steps for which memory stays unused when its value is needed no longer: steps so near to each
+    # other are not kept in their order by memory that the later one was given.
+    rests: ClassVar[int] = 0
 
     def __init__(self, table: Mapping[str, Kernel], composites: Mapping[str, Kernel]) -> None:
         self.table = dict(table)

@@ -199,6 +199,20 @@ def test_values_take_over_memory_that_is_needed_no_longer():
     assert program.naive == 3 * aligned(400)
 
 
+def test_memory_rests_where_an_engine_wants_it(monkeypatch):
+    def fn(x, w):
+        # A chain of values of one size, of which no step writes over another.
+        for _ in range(4):
+            x = lang.dot(x, w, ((1,), (0,)))
+        return (x,)
+
+    graph, size = traced(fn, (16, 16), (16, 16)), aligned(16 * 16 * 4)
+    assert lower(graph, get_engine("numpy")).arena == 2 * size
+    # The memory of the first value may not be that of the third.
+    monkeypatch.setattr(NumpyEngine, "rests", 1)
+    assert lower(graph, get_engine("numpy")).arena == 3 * size
+
+
 def test_memory_that_a_step_takes_twice_is_taken_over_too():
     def fn(x):
         y = lang.neg(x)

@@ -145,7 +145,11 @@ def _finish(plan: _Plan) -> Program:
         span[0] = min(span[0], made[number])
         span[1] = max(span[1], plan.last[number], made[number])
     owners = list(spans)
-    blocks = [Block(draft.values[owner].nbytes, *spans[owner]) for owner in owners]
+    rests = draft.engine.rests
+    blocks = []
+    for owner in owners:
+        first, last = spans[owner]
+        blocks.append(Block(draft.values[owner].nbytes, first, last + rests))
     scratch = [
         (number, spec.size * dtypes.itemsize(spec.dtype))
         for number, step in enumerate(draft.steps)
