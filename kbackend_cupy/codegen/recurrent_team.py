@@ -19,10 +19,10 @@ _THREADS, _WARP, QUAD = 512, 32, 4
 # Examples of a block -> numbers that a thread keeps of the weights; and so many fewer for a second
 # state. So no kernel needs more than the 128 registers that 512 threads can have each.
 _ROOM, _DOUBLE_ROOM, _STATE = {1: 64, 2: 48, 4: 32}, {1: 24, 2: 8}, 20
-# Bytes of recurrent weights up to which a block goes through all steps. A device such as an H100
-# gives a multiprocessor about 110 bytes a nanosecond from its cache: 1 MiB takes 9.5 us, as long
-# as the five launches do that a step is otherwise (735 launches took 1567 us there). Beyond that,
-# one product for all examples, which reads the weights once, is the better way.
+# Bytes of recurrent weights up to which a block goes through all steps. A multiprocessor is
+# reckoned to get 110 bytes a nanosecond from the cache of an H100, so that 1 MiB takes 9.5 us; the
+# five launches that a step is otherwise took about as long there (735 launches in 1567 us). Beyond
+# that, one product for all examples, which reads the weights once, is the better way.
 _MOST_WEIGHTS = 1 << 20
 # What a device is reckoned to be, whichever it is, so that results don't depend on it:
 # multiprocessors; bytes a nanosecond that one gets from its own cache, that one gets from the
