@@ -14,6 +14,8 @@ from kbackend_numba.codegen.code import Code
 from kbackend_numba.codegen.compile import object_code
 from kbackend_numba.codegen.target import at_level, describe, host
 from tests.engines.numba import harness
+from tests.engines.numba.test_updates_of_tables import OPTIMIZERS, run
+from tests.engines.numba.test_updates_together import AROUND
 
 TARGETS = [
     ("x86_64-unknown-linux-gnu", "+sse2"),
@@ -37,10 +39,6 @@ PROBLEMS = {
     "softmax": ((ROWS,), {"axes": (1,)}),
     "sparse_softmax_cross_entropy": ((LABELS, ROWS), {}),
     "argmax": ((ROWS,), {"axis": 1}),
-    "adam_update": (
-        (ROWS, ROWS, ROWS, ROWS, np.ones((), "float32"), np.ones((), "int32")),
-        {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-7},
-    ),
     "random_bits": ((np.ones(2, "uint32"),), {"shape": (70,), "width": 32}),
     "gather": ((ROWS, LABELS), {"axes": (0,)}),
     "scatter": ((ROWS, ROWS, LABELS), {"axes": (0,), "mode": "add"}),
@@ -57,7 +55,23 @@ def test_compiles(name, triple, features):
     llvm.initialize_all_asmprinters()
     inputs, params = PROBLEMS[name]
     ready = harness.prepared(name, inputs, harness.reference(name, inputs, params), params)
-    target = describe(triple, "", features)
+    compiles(ready, describe(triple, "", features))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("triple", "features"), TARGETS)
+def test_updates_compile(triple, features, dtype):
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    settings = AROUND | {"global_clipnorm": 0.5, "dtype": dtype}
+    _, program = run(OPTIMIZERS["adam"], 1, **settings)
+    assert {"scattered", "region", "adam_rate"} <= {step.name for step in program.steps}
+    for step in program.steps:
+        compiles(step.prepared, describe(triple, "", features))
+
+
+def compiles(ready, target):
+    """All functions of a kernel are machine code of the target."""
     for call in ready.calls:
         assert object_code(lambda call=call: module(call.function, target), target)
 
