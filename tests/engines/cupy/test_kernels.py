@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kbackend.engine.loader import get_engine
-from kbackend_cupy.codegen import indexing, matrices
+from kbackend_cupy.codegen import contract, indexing, matrices
 from kbackend_cupy.prepare import PREPARE
 from tests.engines.cupy.kernels import compiled, execute, needs_text, spec
 from tests.gpu_simulator import cuda_on_cpu, nvrtc, process
@@ -182,13 +182,22 @@ CONTRACTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("x", "y", "contract", "batch"), CONTRACTIONS)
-def test_contractions(rng, x, y, contract, batch):
+@pytest.fixture(params=["in tiles", "by element"])
+def little(request, monkeypatch):
+    """Both kernels for products, whatever their size."""
+    most = {"in tiles": 0, "by element": 1 << 20}[request.param]
+    monkeypatch.setattr(contract, "_LITTLE", most)
+
+
+@pytest.mark.usefixtures("little")
+@pytest.mark.parametrize(("x", "y", "pairs", "batch"), CONTRACTIONS)
+def test_contractions(rng, x, y, pairs, batch):
     # Sums of thousands of products in another order.
-    check("dot", normal(rng, *x), normal(rng, *y), contract=contract, batch=batch, rtol=1e-5,
+    check("dot", normal(rng, *x), normal(rng, *y), contract=pairs, batch=batch, rtol=1e-5,
           atol=1e-4)  # fmt: skip
 
 
+@pytest.mark.usefixtures("little")
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_contractions_of_other_dtypes(rng, dtype):
     x, y = normal(rng, 9, 20, dtype=dtype), normal(rng, 20, 5, dtype=dtype)

@@ -68,7 +68,7 @@ def reductions(rng):
 def products(rng):
     """Products of several tiles, one of them with a long sum."""
     found = []
-    for rows, inner, columns in ((70, 30, 33), (20, 3000, 12), (3000, 7, 200)):
+    for rows, inner, columns in ((70, 130, 33), (20, 3000, 12), (3000, 7, 200)):
         x, y = (rng.standard_normal(s).astype(FLOAT) for s in ((rows, inner), (inner, columns)))
         out = Spec((rows, columns), FLOAT)
         made = contract.dot((spec(x), spec(y)), (out,), contract=((1,), (0,)), batch=((), ()))
@@ -187,7 +187,8 @@ def program(*steps, size=20_000):
     out = Spec((size,), FLOAT)
     made = []
     count = 1 + max(value for inputs, output, *_ in steps for value in (*inputs, output))
-    square = Spec((8, 8), FLOAT)
+    # Too large to be done element by element.
+    square = Spec((128, 128), FLOAT)
     dot = contract.dot((square,) * 2, (square,), contract=((1,), (0,)), batch=((), ()))
     for inputs, output, *kind in steps:
         given = tuple([out] * len(inputs))

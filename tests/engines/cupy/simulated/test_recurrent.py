@@ -69,7 +69,7 @@ def test_layers_with_many_weights_are_loops(gpu, monkeypatch):
     with gpu.counted() as loops:
         found, _ = trained("lstm", epochs=1)
     np.testing.assert_allclose(found, expected, rtol=2e-4)
-    assert loops[0].launches > 2 * whole[0].launches
+    assert loops[0].launches > 1.5 * whole[0].launches
 
 
 @pytest.mark.parametrize("cell", CELLS)
