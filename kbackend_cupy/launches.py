@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +41,17 @@ def prepared(plan: Plan, modules: Modules) -> PreparedCalls:
 
 def caller(launch: Launch, modules: Modules) -> Any:
     """What makes a launch; it is called with the arrays."""
-    made = modules.function(launch.text, launch.name)
-    return _launcher(made, launch.grid, launch.block, launch.scalars)
+    grid, block, scalars = launch.grid, launch.block, launch.scalars
+
+    @functools.cache
+    def kernel() -> Any:
+        # Not before it is called: where a launch does more than one step, the step's own is not.
+        return modules.function(launch.text, launch.name)
+
+    def call(*arrays: Any) -> None:
+        kernel()(grid, block, (*arrays, *scalars))
+
+    return call
 
 
 def from_calls(calls: tuple[Any, ...], plan: Plan | None = None) -> PreparedCalls:
@@ -59,13 +69,6 @@ def from_calls(calls: tuple[Any, ...], plan: Plan | None = None) -> PreparedCall
         run, scratch, plan.overwrites, calls=calls, launches=plan.launches, own=own,
         tickets=plan.tickets,
     )  # fmt: skip
-
-
-def _launcher(function: Any, grid: Any, block: Any, scalars: tuple[Any, ...]) -> Any:
-    def launch(*arrays: Any) -> None:
-        function(grid, block, (*arrays, *scalars))
-
-    return launch
 
 
 def memory(cp: Any, made: Prepared) -> list[Any]:

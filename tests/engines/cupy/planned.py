@@ -28,7 +28,7 @@ class Planned(NamedTuple):
 
     Attributes:
         program: as the engine gets it.
-        texts: name -> text of its kernels.
+        texts: name -> text of the kernels that are launched.
     """
 
     program: Program
@@ -52,17 +52,12 @@ def planned(name: str) -> Planned:
     activate()
     import cupy
 
-    texts: dict[str, str] = {}
-    compile_, function, qr = CupyEngine.compile, Modules.function, cupy.linalg.qr
+    compile_, qr = CupyEngine.compile, cupy.linalg.qr
 
     def compiling(self: Any, program: Program) -> Any:
         if "train_step" in program.name:
             raise _Found(program)
         return compile_(self, program)
-
-    def noting(self: Any, text: str, kernel: str) -> None:
-        # Nobody will call it.
-        texts[kernel] = text
 
     def with_plan(plan: Plan, modules: Modules) -> PlannedCalls:
         made = prepared(plan, modules)
@@ -73,21 +68,19 @@ def planned(name: str) -> Planned:
         return tuple(map(cupy.asarray, np.linalg.qr(cupy.asnumpy(x), mode=mode)))
 
     keras.set_backend("cupy")
-    CupyEngine.compile, Modules.function, cupy.linalg.qr = compiling, noting, on_host
+    CupyEngine.compile, cupy.linalg.qr = compiling, on_host
     kbackend_cupy.prepare.prepared = with_plan
     try:
         model = all_models()[name]
         x, y = model.data(1, 0)
         net = model.build(keras, True)
         net.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        texts.clear()
         net.fit(x, y, batch_size=len(x), epochs=1, verbose=0)
     except _Found as found:
         program = found.args[0]
-        texts |= {launch.name: launch.text for launch in shared(program)}
-        return Planned(program, texts)
+        return Planned(program, {launch.name: launch.text for launch in _launched(program)})
     finally:
-        CupyEngine.compile, Modules.function, cupy.linalg.qr = compile_, function, qr
+        CupyEngine.compile, cupy.linalg.qr = compile_, qr
         kbackend_cupy.prepare.prepared = prepared
     raise AssertionError("There was no training step.")
 
@@ -104,10 +97,13 @@ def launches(program: Program) -> int:
     return found
 
 
-def shared(program: Program) -> Iterator[Launch]:
-    """The launches that several steps share, those in loops included."""
+def _launched(program: Program) -> Iterator[Launch]:
+    """The launches of a program, those in loops included."""
     for group in groups(program):
+        made = group.steps[0].prepared
         if group.launch is not None:
             yield group.launch
-        if isinstance(group.steps[0].prepared, PreparedScan):
-            yield from shared(group.steps[0].params["body"])
+        elif isinstance(made, PreparedScan):
+            yield from _launched(group.steps[0].params["body"])
+        elif isinstance(made, PreparedCalls):
+            yield from made.launches
