@@ -247,10 +247,10 @@ def test_a_host_copy_in_a_step_is_seen(gpu, monkeypatch):
 
 
 def test_a_host_copy_inside_of_a_recorded_step_is_refused(gpu, monkeypatch):
-    make = launches._launcher
+    make = launches.caller
 
-    def peeking(function, grid, block, scalars):
-        launch = make(function, grid, block, scalars)
+    def peeking(launch, modules):
+        launch = make(launch, modules)
 
         def both(*arrays):
             launch(*arrays)
@@ -258,7 +258,7 @@ def test_a_host_copy_inside_of_a_recorded_step_is_refused(gpu, monkeypatch):
 
         return both
 
-    monkeypatch.setattr(launches, "_launcher", peeking)
+    monkeypatch.setattr(launches, "caller", peeking)
     step = jit(lambda x: keras.ops.tanh(x) * 2)
     x = keras.ops.convert_to_tensor(np.ones(37, "float32"))
     with pytest.raises(RuntimeError, match="capturing, so D2H transfers are disallowed"):
