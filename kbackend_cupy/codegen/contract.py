@@ -84,7 +84,8 @@ def _by_element(sizes: Sizes, x: tuple[Spec, Operand], y: tuple[Spec, Operand], 
     ]
     parameters = [pointer(out, "o", True), pointer(x[0], "x"), pointer(y[0], "y")]
     head = libraries((x[0], y[0], out))
-    return Plan(tuple(loop("little", head, parameters, lines, out.size, (0, 1, 2))))
+    each = max(1, sizes.inner // 20)
+    return Plan(tuple(loop("little", head, parameters, lines, out.size, (0, 1, 2), each)))
 
 
 PREPARE: dict[str, Callable[..., Plan | None]] = {"dot": dot}

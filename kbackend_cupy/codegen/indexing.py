@@ -111,7 +111,8 @@ def scatter(
     parameters = [pointer(out, "o", True), pointer(x, "x"), pointer(updates, "u")]
     parameters += [pointer(spec, f"i{k}") for k, spec in enumerate(indices)]
     arrays = tuple(range(len(parameters)))
-    return Plan(tuple(loop("scatter", libraries((x,)), parameters, lines, out.size, arrays)))
+    head, each = libraries((x,)), max(1, count // 32)
+    return Plan(tuple(loop("scatter", head, parameters, lines, out.size, arrays, each)))
 
 
 def _by_place(
@@ -208,7 +209,8 @@ def _extreme(name: str) -> Callable[..., Plan | None]:
             f"o[at] = ({TYPES[out.dtype]})found;",
         ]
         parameters = [pointer(out, "o", True), pointer(x, "x")]
-        return Plan(tuple(loop(name, libraries((x,)), parameters, lines, out.size, (0, 1))))
+        head, each = libraries((x,)), x.shape[axis]
+        return Plan(tuple(loop(name, head, parameters, lines, out.size, (0, 1), each)))
 
     return make
 

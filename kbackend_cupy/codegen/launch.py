@@ -61,7 +61,7 @@ class Kernel:
             blocks: how many there are.
             arrays: which of the step's arrays the parameters are.
             scalars: NumPy's scalars.
-            size: elements that it goes through.
+            size: elements that it goes through, or what takes as long.
         """
         lines = [
             *opening([*self.parameters, *self.scalars], self.threads, self.roomy, self.shared),
@@ -85,7 +85,7 @@ class Launch:
         arrays: which of a step's arrays (outputs, inputs, scratch, tickets) it gets, in order.
         scalars: what it gets behind them, NumPy's scalars.
         kernel: what a block does, if its blocks may share a launch with others.
-        size: elements that it goes through.
+        size: elements that it goes through, or what takes as long.
     """
 
     text: str

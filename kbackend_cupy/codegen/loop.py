@@ -49,6 +49,7 @@ def loop(
     lines: Sequence[str],
     size: int,
     arrays: Ints,
+    each: int = 1,
 ) -> list[Launch]:
     """A launch that does `lines` for each position `at` of the result.
 
@@ -59,6 +60,7 @@ def loop(
         lines: statements.
         size: how many positions there are.
         arrays: which of the step's arrays the parameters are.
+        each: how much longer a position takes than a few operations do.
     """
     if not size:
         return []
@@ -70,4 +72,4 @@ def loop(
     )
     blocks = min(_MOST, -(-size // THREADS))
     kernel = Kernel(head, "", tuple(parameters), ("unsigned n",), inside)
-    return [kernel.launch(what, blocks, arrays, (np.uint32(size),), size)]
+    return [kernel.launch(what, blocks, arrays, (np.uint32(size),), size * each)]

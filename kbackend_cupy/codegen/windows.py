@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 from kbackend.engine.program import Ints, Spec
 from kbackend_cupy.codegen.loop import fits, libraries, loop, pointer, steps
@@ -76,7 +77,8 @@ def _reduced(name: str, operation: str) -> Callable[..., Plan | None]:
             f"o[at] = kb::store<{TYPES[out.dtype]}>(value);",
         ]
         parameters = [pointer(out, "o", True), pointer(x, "x")]
-        return Plan(tuple(loop(name, libraries((x,)), parameters, lines, out.size, (0, 1))))
+        head, each = libraries((x,)), prod(window)
+        return Plan(tuple(loop(name, head, parameters, lines, out.size, (0, 1), each)))
 
     return make
 
@@ -126,7 +128,8 @@ def window_unpick(
     ]
     parameters = [pointer(out, "o", True), pointer(x, "x"), pointer(g, "g")]
     head = libraries((x,))
-    return Plan(tuple(loop("unpick", head, parameters, lines, out.size, (0, 1, 2))))
+    each = prod(window) ** 2
+    return Plan(tuple(loop("unpick", head, parameters, lines, out.size, (0, 1, 2), each)))
 
 
 PREPARE: dict[str, Callable[..., Plan | None]] = {

@@ -243,3 +243,16 @@ def test_arguments_are_not_more_than_a_launch_takes():
     assert sum(len(group.all) for group in found) == 399 and len(found) > 1
     for group in found:
         assert sum(room(step.prepared.launches[0]) for step in group.all) <= ROOM
+
+
+def test_what_takes_long_is_not_small():
+    """The block that does small steps would keep the whole device waiting."""
+    x, index = Spec((64, 8), FLOAT), Spec((4096,), "int32")
+    few = index._replace(shape=(64,))
+    for count, small in ((few, True), (index, False)):
+        given = (x, Spec((*count.shape, 8), FLOAT), count)
+        (launch,) = indexing.scatter(given, (x,), axes=(0,), mode="add").launches
+        assert (launch.size <= 8192) == small
+    wide = Spec((1, 1024, 1024), FLOAT)
+    (launch,) = indexing.PREPARE["argmax"]((wide,), (Spec((1, 1024), "int32"),), axis=2).launches
+    assert launch.size == 1 << 20
