@@ -8,7 +8,8 @@ from typing import Any
 from kbackend.base.dtypes import DTYPE_NAMES, numpy_dtype
 from kbackend.engine.interface import Kernel
 from kbackend.engine.program import Spec
-from kbackend_cupy.codegen.recurrent import COMPOSITES, Whole
+from kbackend_cupy.codegen import attention, recurrent
+from kbackend_cupy.codegen.whole import Whole
 from kbackend_cupy.launches import memory
 from kbackend_cupy.memory import watched
 from kbackend_cupy.prepare import Preparer
@@ -23,7 +24,8 @@ def composites(cp: Any, preparer: Preparer) -> dict[str, Kernel]:
         cp: the module `cupy`.
         preparer: plans them.
     """
-    return {name: _kernel(cp, preparer, name, whole) for name, whole in COMPOSITES.items()}
+    every = {**attention.COMPOSITES, **recurrent.COMPOSITES}
+    return {name: _kernel(cp, preparer, name, whole) for name, whole in every.items()}
 
 
 def _kernel(cp: Any, preparer: Preparer, name: str, whole: Whole) -> Kernel:
@@ -47,7 +49,7 @@ def _kernel(cp: Any, preparer: Preparer, name: str, whole: Whole) -> Kernel:
             outputs, ready = found(device, tuple(map(_spec, arrays)), how)
         made = [_new(cp, spec) for spec in outputs]
         ready.run(*made, *arrays, *memory(cp, ready))
-        return tuple(made)
+        return made[0] if whole.single else tuple(made)
 
     return Kernel(watched(cp, name, Kernel(fn)).fn, takes=whole.takes)
 

@@ -9,6 +9,7 @@ from kbackend.engine.program import REDUCTIONS, Node, Prepared, Region, Spec
 from kbackend_cupy import pointwise, scan
 from kbackend_cupy.blas import Blas
 from kbackend_cupy.codegen import (
+    attention,
     contract,
     convolution,
     indexing,
@@ -30,6 +31,7 @@ Params = Mapping[str, Any]
 
 # Primitive -> what plans its launches.
 PREPARE: dict[str, Callable[..., Plan | None]] = {
+    **attention.PREPARE,
     **contract.PREPARE,
     **convolution.PREPARE,
     **indexing.PREPARE,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 from kbackend.engine.program import Ints, Spec
 from kbackend_cupy.codegen import contract, recurrent_weights
@@ -22,10 +21,8 @@ from kbackend_cupy.codegen.recurrent_steps import back, forward
 from kbackend_cupy.codegen.recurrent_team import Layer
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.turned import copied, turned
+from kbackend_cupy.codegen.whole import Outputs, Specs, Whole
 
-Specs = tuple[Spec, ...]
-# (specs of the inputs, **parameters) -> those of the outputs
-Outputs = Callable[..., Specs]
 _STATES = ("h", "c")
 # Stands for the tickets, which follow all other arrays.
 _TICKETS = -1
@@ -230,20 +227,6 @@ def _back_outputs(cell: Cell) -> Outputs:
         return tuple([Spec(a.shape, a.dtype) for a, w in zip(args, wants, strict=True) if w])
 
     return outputs
-
-
-class Whole(NamedTuple):
-    """How a composite is done in a few launches.
-
-    Attributes:
-        plan: plans its launches.
-        takes: whether it does so for arguments of these specs.
-        outputs: the specs of its results.
-    """
-
-    plan: Callable[..., Plan | None]
-    takes: Callable[[Specs], bool]
-    outputs: Outputs
 
 
 COMPOSITES: dict[str, Whole] = {}

@@ -28,7 +28,7 @@ from kbackend_cupy.codegen.launch import (
 # In the order in which they build on each other.
 _LIBRARIES = (
     "elementwise.cuh", "half.cuh", "memory.cuh", "matrices.cuh", "moments.cuh", "reduce.cuh",
-    "tickets.cuh",
+    "tickets.cuh", "attention.cuh",
 )  # fmt: skip
 # What a kernel may be handed, in bytes, on every device.
 ROOM = 4096

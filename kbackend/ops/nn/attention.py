@@ -149,7 +149,7 @@ def dot_product_attention(
         k, v = _repeat_heads(k, heads // key_heads), _repeat_heads(v, heads // key_heads)
     extra = []
     if bias is not None:
-        extra.append(to_tensor(bias))
+        extra.append(floating(bias))
     if mask is not None:
         extra.append(lang.cast(to_tensor(mask), "bool"))
     return dot_product_attention_c(

@@ -1,0 +1,137 @@
+"""Attention whose kernels' texts are run on the CPU, and references for it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kbackend.base.dtypes import numpy_dtype
+from kbackend.core.composite import COMPOSITES
+from kbackend.core.tensor import tensor
+from kbackend.ops.nn import attention
+from kbackend_cupy.codegen.attention import COMPOSITES as WHOLE
+from tests.engines.cupy.kernels import execute, spec
+
+FORWARD, BACK = "dot_product_attention", "dot_product_attention_grad"
+assert hasattr(attention, f"{FORWARD}_c")
+
+
+class Sizes(NamedTuple):
+    """Of the arrays."""
+
+    images: int
+    queries: int
+    keys: int
+    heads: int
+    depth: int
+    width: int
+
+
+class Case:
+    """Queries, keys and values, and the cotangent of what is made of them.
+
+    Args:
+        sizes: of the arrays.
+        dtype: of all of them.
+        mask: shape of a mask, if there is one; of each of its rows with several elements the first
+            one sees nothing.
+        bias: shape of a bias, if there is one.
+        causal: whether a query sees no later keys.
+        cap: the bound of the products, if there is one.
+        seed: of the numbers.
+    """
+
+    def __init__(
+        self, sizes, dtype="float32", *, mask=None, bias=None, causal=False, cap=None, seed=0
+    ):
+        rng, self.sizes = np.random.default_rng(seed), Sizes(*sizes)
+        images, queries, keys, heads, depth, width = sizes
+
+        def array(*shape):
+            return rng.standard_normal(shape).astype(numpy_dtype(dtype))
+
+        self.g = array(images, queries, heads, width)
+        self.inputs = [
+            array(images, queries, heads, depth), array(images, keys, heads, depth),
+            array(images, keys, heads, width),
+        ]  # fmt: skip
+        self.bias = None if bias is None else array(*bias)
+        self.mask = None
+        if mask is not None:
+            self.mask = rng.random(mask) < 0.6
+            if self.mask.shape[-2] > 1:
+                self.mask[..., 0, :] = False
+        self.extra = [one for one in (self.bias, self.mask) if one is not None]
+        self.params: dict[str, Any] = {
+            "scale": 1 / depth**0.5 + 0.1, "is_causal": causal, "soft_cap": cap,
+            "biased": bias is not None, "masked": mask is not None,
+        }  # fmt: skip
+
+    def by(self, how, back=True, **options):
+        """The result, and the gradients in queries, keys and values.
+
+        Args:
+            how: `run` or `body`.
+            back: whether the gradients are wanted.
+            **options: further arguments of `how`.
+        """
+        inputs = [*self.inputs, *self.extra]
+        made = how(FORWARD, inputs, **self.params, **options)
+        if not back:
+            return made
+        return [*made, *how(BACK, [self.g, *inputs], **self.params, **options)]
+
+    def reference(self, back=True):
+        """What `by` should give, in float64."""
+        wide = [x.astype("float64").swapaxes(1, 2) for x in (*self.inputs, self.g)]
+        q, k, v, g = wide
+        scale, cap = self.params["scale"], self.params["soft_cap"]
+        logits, slope = scale * (q @ k.swapaxes(2, 3)), scale
+        if cap is not None:
+            bent = np.tanh(logits / cap)
+            logits, slope = bent * cap, scale * (1 - bent * bent)
+        if self.bias is not None:
+            logits = logits + self.bias.astype("float64")
+        seen = np.ones(logits.shape, bool)
+        if self.mask is not None:
+            seen &= self.mask
+        if self.params["is_causal"]:
+            seen &= np.tril(np.ones(logits.shape[2:], bool))
+        logits = np.where(seen, logits, -2.38e38)
+        weights = np.exp(logits - logits.max(3, keepdims=True))
+        weights /= weights.sum(3, keepdims=True)
+        come = g @ v.swapaxes(2, 3)
+        through = weights * (come - (come * weights).sum(3, keepdims=True))
+        through = np.where(seen, through, 0) * slope
+        found = [weights @ v]
+        if back:
+            found += [through @ k, through.swapaxes(2, 3) @ q, weights.swapaxes(2, 3) @ g]
+        return [np.swapaxes(x, 1, 2).astype(self.g.dtype) for x in found]
+
+
+def planned(name, inputs, **params):
+    """The launches of a composite, and the specs of its results."""
+    whole, specs = WHOLE[name], tuple(map(spec, inputs))
+    assert whole.takes(specs)
+    outputs = whole.outputs(specs, **params)
+    plan = whole.plan(specs, outputs, **params)
+    assert plan is not None
+    return plan, outputs
+
+
+def run(name, inputs, change=None, **params):
+    """The results of a composite's kernels."""
+    plan, outputs = planned(name, inputs, **params)
+    before = [a.copy() for a in inputs]
+    made = execute(plan, outputs, inputs, change=change)
+    for array, copy in zip(inputs, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    return made
+
+
+def body(name, inputs, **params):
+    """The results of a composite's body on the NumPy engine."""
+    with np.errstate(all="ignore"):
+        made = COMPOSITES[name].body(*map(tensor, inputs), **params)
+    return [np.asarray(one.numpy()) for one in (made if isinstance(made, tuple) else (made,))]
