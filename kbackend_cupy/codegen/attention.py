@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from kbackend.engine.program import Ints, Spec
+from math import prod
+
+from kbackend.engine.program import Ints, Node, Region, Spec
+from kbackend_cupy.codegen import region
 from kbackend_cupy.codegen.attention_back import STATISTICS, of_heads, of_keys, of_queries
 from kbackend_cupy.codegen.attention_forward import forward
 from kbackend_cupy.codegen.attention_parts import Form, able
 from kbackend_cupy.codegen.loop import SHORT, fits
 from kbackend_cupy.codegen.region import Plan
-from kbackend_cupy.codegen.whole import Specs, Whole
+from kbackend_cupy.codegen.whole import Room, Specs, Whole
 
 _DTYPES = frozenset(("float16", "bfloat16", "float32"))
 _BIASES = frozenset((*_DTYPES, "float64"))
@@ -26,9 +29,12 @@ def _takes_back(inputs: Specs) -> bool:
     inputs = inputs[1:]
     if any(len(spec.shape) != 4 for spec in inputs[:3]):
         return False
-    # The gradient of a bias is of the size of queries x keys.
-    return _usual(inputs, True) and all(
-        _spreads(spec.shape, inputs) and spec.dtype == "bool" for spec in inputs[3:]
+    # Whatever comes with a bias that is no number is the body's.
+    biases = [spec for spec in inputs[3:] if spec.dtype != "bool"]
+    return (
+        _usual(inputs, True)
+        and all(_spreads(spec.shape, inputs) for spec in inputs[3:])
+        and all(spec.dtype in _BIASES and prod(_products(inputs)) <= SHORT // 8 for spec in biases)
     )
 
 
@@ -53,11 +59,14 @@ def _usual(inputs: Specs, back: bool) -> bool:
 
 def _spreads(shape: Ints, inputs: Specs) -> bool:
     """Whether an array can be repeated to the shape of the products."""
-    (images, queries, heads, _), keys = inputs[0].shape, inputs[1].shape[1]
-    whole = (images, heads, queries, keys)
-    return len(shape) <= 4 and all(
-        size in (1, all_) for size, all_ in zip(reversed(shape), reversed(whole), strict=False)
-    )
+    pairs = zip(reversed(shape), reversed(_products(inputs)), strict=False)
+    return len(shape) <= 4 and all(size in (1, whole) for size, whole in pairs)
+
+
+def _products(inputs: Specs) -> Ints:
+    """The shape of the products of queries and keys."""
+    images, queries, heads, _ = inputs[0].shape
+    return images, heads, queries, inputs[1].shape[1]
 
 
 def _form(
@@ -108,23 +117,39 @@ def _back(
     masked: bool,
 ) -> Plan | None:
     form, names = _form(inputs[1:], scale, is_causal, soft_cap, biased, masked)
-    if not fits(*inputs, *outputs):
-        return None
-    specs = (*outputs, *inputs)
-    given = ("g", *names)
-    arrays = {name: (i, specs[i]) for i, name in enumerate(("dq", "dk", "dv", *given))}
-    one = of_heads(form, arrays)
+    room = Room(outputs, inputs)
+    given = ("dq", "dk", "dv", *["db"] * biased, "g", *names)
+    places = {name: i for i, name in enumerate(given)}
+    repeated = biased and outputs[-1].shape != form.products
+    if repeated:
+        places["db"] = room.new(*form.products, dtype=outputs[-1].dtype)
+    one = of_heads(form, room.arrays(places))
     if one is not None:
-        return Plan((one,))
-    stats = Spec((STATISTICS, form.images, form.heads, form.queries), "float32")
-    arrays["stats"] = (len(specs), stats)
-    first = of_queries(form, {name: arrays[name] for name in ("dq", "stats", *given)})
-    second = of_keys(form, {name: arrays[name] for name in ("dk", "dv", "stats", *given)})
-    return Plan((first, second), (stats,))
+        room.launch(one)
+    else:
+        places["stats"] = room.new(STATISTICS, *form.products[:3], dtype="float32")
+        first, second = dict(places), dict(places)
+        for name in ("dk", "dv", "db"):
+            first.pop(name, None)
+        del second["dq"]
+        room.launch(of_queries(form, room.arrays(first)), of_keys(form, room.arrays(second)))
+    if repeated:
+        room.add(_summed(room.specs[places["db"]], outputs[-1]), 3, places["db"])
+    return room.plan()
 
 
-def _back_outputs(inputs: Specs, **params: object) -> Specs:
-    return tuple([Spec(spec.shape, spec.dtype) for spec in inputs[1:4]])
+def _summed(x: Spec, out: Spec) -> Plan | None:
+    """The sum over what was repeated to make the shape of `x` of that of `out`."""
+    missing = len(x.shape) - len(out.shape)
+    shape = (1,) * missing + out.shape
+    axes = tuple([i for i, size in enumerate(shape) if size == 1 and x.shape[i] != 1])
+    made = Spec(tuple([size for i, size in enumerate(x.shape) if i not in axes]), x.dtype)
+    node = Node("reduce_sum", (0,), {"axes": axes, "keepdims": False}, made)
+    return region.plan(Region((x,), (node,), (1,), x.shape, axes=axes), (x,))
+
+
+def _back_outputs(inputs: Specs, *, biased: bool, **params: object) -> Specs:
+    return tuple([Spec(spec.shape, spec.dtype) for spec in inputs[1 : 4 + biased]])
 
 
 COMPOSITES = {

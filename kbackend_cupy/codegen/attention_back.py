@@ -37,7 +37,7 @@ from kbackend_cupy.codegen.attention_parts import (
 )
 from kbackend_cupy.codegen.launch import Launch
 from kbackend_cupy.codegen.recurrent_text import at
-from kbackend_cupy.codegen.scalar import literal
+from kbackend_cupy.codegen.scalar import TYPES, literal
 
 # name -> (position among the step's arrays, spec)
 Arrays = dict[str, tuple[int, Spec]]
@@ -78,12 +78,25 @@ def _launch(
     return made.launch(what, blocks * form.heads * form.images, places, (), size)
 
 
+def _of_bias(arrays: Arrays, query: str, key: str, form: Form) -> list[str]:
+    """Lines that write the cotangent of a product, where there is a bias."""
+    if "db" not in arrays:
+        return []
+    spec = arrays["db"][1]
+    return [
+        f"if ({query} < {form.queries}u && {key} < {form.keys}u)",
+        f"    db[{at(spec, 'image', 'head', query, key)}] ="
+        f" kb::store<{TYPES[spec.dtype]}>(ds[i][j]);",
+    ]
+
+
 def of_heads(form: Form, arrays: Arrays) -> Launch | None:
     """The launch that does all, if each head is one tile and there is room for it.
 
     Args:
         form: what is computed.
-        arrays: results `dq`, `dk`, `dv`; the cotangent `g`, `q`, `k`, `v`, `bias` and `mask`.
+        arrays: results `dq`, `dk`, `dv`, and `db` of the shape of the products if there is a bias;
+            the cotangent `g`, `q`, `k`, `v`, `bias` and `mask`.
     """
     tile = Tile(reach(form.queries), reach(form.keys))
     turned = Tile(tile.columns, tile.rows)
@@ -112,6 +125,7 @@ def of_heads(form: Form, arrays: Arrays) -> Launch | None:
         *columns_of(tile.each, [
             "s[i][j] *= total;",
             "ds[i][j] = seen[j] ? s[i][j] * (ds[i][j] - average) : 0;",
+            *_of_bias(arrays, f"({_ROW})", f"({_COLUMN})", form),
             "ds[i][j] *= slope[j];",
         ]),
     ]  # fmt: skip
@@ -161,7 +175,7 @@ def of_heads(form: Form, arrays: Arrays) -> Launch | None:
         *result("dq", tile, scale, form.queries),
     ]
     sides = dict.fromkeys("qg", tile.rows) | dict.fromkeys("kv", tile.columns)
-    return _launch("attention_back", form, 1, arrays, ("dq", "dk", "dv"), sides, areas, lines)
+    return _launch("attention_back", form, 1, arrays, ("dq", "dk", "dv", "db"), sides, areas, lines)
 
 
 def of_queries(form: Form, arrays: Arrays) -> Launch:
@@ -261,8 +275,8 @@ def of_keys(form: Form, arrays: Arrays) -> Launch:
 
     Args:
         form: what is computed.
-        arrays: results `dk` and `dv`; what `of_queries` hands on; `g`, `q`, `k`, `v`, `bias` and
-            `mask`.
+        arrays: results `dk` and `dv`, and `db` of the shape of the products if there is a bias;
+            what `of_queries` hands on; `g`, `q`, `k`, `v`, `bias` and `mask`.
     """
     tile = chosen(form, form.keys, form.queries, True)
     depth, width = form.q.shape[3], form.v.shape[3]
@@ -292,7 +306,9 @@ def of_keys(form: Form, arrays: Arrays) -> Launch:
             f"const float x = {called(form, 's[i][j]', 'query0 + tx + j * 16u', _ROW)};",
             "const float weight = kb::exp(x - largest[j]) * all[j];",
             "s[i][j] = weight;",
-            "ds[i][j] = (seen[j] ? weight * (ds[i][j] - mean[j]) : 0) * slope[j];",
+            "ds[i][j] = seen[j] ? weight * (ds[i][j] - mean[j]) : 0;",
+            *_of_bias(arrays, "(query0 + tx + j * 16u)", f"({_ROW})", form),
+            "ds[i][j] *= slope[j];",
         ]),
     ]  # fmt: skip
     lines = [
@@ -335,6 +351,6 @@ def of_keys(form: Form, arrays: Arrays) -> Launch:
     ]  # fmt: skip
     sides = dict.fromkeys("qg", tile.columns) | dict.fromkeys("kv", tile.rows)
     return _launch(
-        "attention_keys", form, -(-form.keys // tile.rows), arrays, ("dk", "dv"), sides, areas,
-        lines,
+        "attention_keys", form, -(-form.keys // tile.rows), arrays, ("dk", "dv", "db"), sides,
+        areas, lines,
     )  # fmt: skip

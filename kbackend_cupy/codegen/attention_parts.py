@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kbackend.engine.program import Spec
+from kbackend.engine.program import Ints, Spec
 from kbackend.engine.strides import broadcast_strides
 from kbackend_cupy.codegen import matrices
 from kbackend_cupy.codegen.launch import BLOCK, SHARED, Kernel
@@ -100,6 +100,11 @@ class Form(NamedTuple):
     def keys(self) -> int:
         """Keys of a head."""
         return self.k.shape[1]
+
+    @property
+    def products(self) -> Ints:
+        """The shape of the products, `(image, head, query, key)`."""
+        return self.images, self.heads, self.queries, self.keys
 
     @property
     def choosy(self) -> bool:
@@ -222,7 +227,7 @@ def logit(form: Form) -> str:
 
     It also tells whether the query sees the key, and the slope of the bound.
     """
-    shape = (form.images, form.heads, form.queries, form.keys)
+    shape = form.products
     extra = "".join(f", {pointer(spec, name)}" for name, spec in form.extra.items())
     lines = [f"s *= {literal(form.scale, 'float32')};"]
     if form.cap is not None:

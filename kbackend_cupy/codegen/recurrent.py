@@ -8,81 +8,20 @@ here, or neither is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 
 from kbackend.engine.program import Ints, Spec
 from kbackend_cupy.codegen import contract, recurrent_weights
-from kbackend_cupy.codegen.launch import Launch
-from kbackend_cupy.codegen.loop import SHORT, fits, steps
+from kbackend_cupy.codegen.loop import SHORT, steps
 from kbackend_cupy.codegen.matrices import FLOATS
 from kbackend_cupy.codegen.recurrent_cells import CELLS, Cell
 from kbackend_cupy.codegen.recurrent_steps import back, forward
 from kbackend_cupy.codegen.recurrent_team import Layer
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.turned import copied, turned
-from kbackend_cupy.codegen.whole import Outputs, Specs, Whole
+from kbackend_cupy.codegen.whole import Outputs, Room, Specs, Whole
 
 _STATES = ("h", "c")
-# Stands for the tickets, which follow all other arrays.
-_TICKETS = -1
-
-
-class _Room:
-    """A step's arrays and launches.
-
-    Args:
-        outputs: specs of the outputs.
-        inputs: specs of the inputs.
-    """
-
-    def __init__(self, outputs: Specs, inputs: Specs) -> None:
-        self._own = len(outputs) + len(inputs)
-        self.specs = [*outputs, *inputs]
-        self._launches: list[Launch] = []
-        self._able, self._tickets = True, 0
-
-    def new(self, *shape: int, dtype: str) -> int:
-        """The position of a new array."""
-        self.specs.append(Spec(shape, dtype))
-        return len(self.specs) - 1
-
-    def arrays(self, places: Mapping[str, int]) -> dict[str, tuple[int, Spec]]:
-        """Arrays by name, with their positions and specs."""
-        return {name: (place, self.specs[place]) for name, place in places.items()}
-
-    def add(self, plan: Plan | None, *places: int) -> None:
-        """Appends a plan.
-
-        Args:
-            plan: what to do; `None`: then there is none for the whole step.
-            places: which arrays its outputs and inputs are.
-        """
-        if plan is None:
-            self._able = False
-            return
-        arrays = [*places, *[self.new(*one.shape, dtype=one.dtype) for one in plan.scratch]]
-        arrays.append(_TICKETS)
-        # One launch follows the other, and leaves the tickets as it found them.
-        self._tickets = max(self._tickets, plan.tickets)
-        for one in plan.launches:
-            own = tuple([arrays[i] for i in one.arrays])
-            self.launch(replace(one, arrays=own))
-
-    def launch(self, *launches: Launch) -> None:
-        """Appends launches."""
-        self._launches += launches
-
-    def plan(self) -> Plan | None:
-        """What was put in, if all of it could be done."""
-        if not self._able or not fits(*self.specs):
-            return None
-        last = len(self.specs)
-        launches = [
-            replace(one, arrays=tuple([last if i == _TICKETS else i for i in one.arrays]))
-            for one in self._launches
-        ]
-        return Plan(tuple(launches), tuple(self.specs[self._own :]), tickets=self._tickets)
 
 
 def _layer(cell: Cell, inputs: Specs, x: int) -> Layer:
@@ -115,7 +54,7 @@ def _forward(cell: Cell, masked: bool) -> Callable[..., Plan | None]:
     def prepare(
         inputs: Specs, outputs: Specs, *, sequences: bool, backwards: bool, keep: bool
     ) -> Plan | None:
-        layer, room, made = _layer(cell, inputs, 0), _Room(outputs, inputs), len(outputs)
+        layer, room, made = _layer(cell, inputs, 0), Room(outputs, inputs), len(outputs)
         names = ["out", *[f"last_{name}" for name in _STATES[: cell.states]]]
         if keep:
             names += [*("hidden", "cells")[: cell.states], *["gates"] * (cell.kept > 0)]
@@ -157,7 +96,7 @@ def _back(cell: Cell, masked: bool) -> Callable[..., Plan | None]:
     def prepare(
         inputs: Specs, outputs: Specs, *, sequences: bool, backwards: bool, wants: tuple[bool, ...]
     ) -> Plan | None:
-        layer, room, made = _layer(cell, inputs, first), _Room(outputs, inputs), len(outputs)
+        layer, room, made = _layer(cell, inputs, first), Room(outputs, inputs), len(outputs)
         wanted = [n for n, want in zip(("x", "w", "r", "b", "h", "c"), wants, strict=False) if want]
         results = {name: i for i, name in enumerate(wanted)}
         states = _STATES[: cell.states]
@@ -202,7 +141,7 @@ def _back(cell: Cell, masked: bool) -> Callable[..., Plan | None]:
     return prepare
 
 
-def _turned(room: _Room, r: int) -> int:
+def _turned(room: Room, r: int) -> int:
     """The recurrent weights with their columns as rows, so that neighbours read neighbours."""
     spec = room.specs[r]
     rows, columns = spec.shape

@@ -69,7 +69,7 @@ class Case:
         }  # fmt: skip
 
     def by(self, how, back=True, **options):
-        """The result, and the gradients in queries, keys and values.
+        """The result, and the gradients in queries, keys and values, and in the bias if any.
 
         Args:
             how: `run` or `body`.
@@ -103,11 +103,22 @@ class Case:
         weights /= weights.sum(3, keepdims=True)
         come = g @ v.swapaxes(2, 3)
         through = weights * (come - (come * weights).sum(3, keepdims=True))
-        through = np.where(seen, through, 0) * slope
+        pulled = np.where(seen, through, 0)
+        through = pulled * slope
         found = [weights @ v]
         if back:
             found += [through @ k, through.swapaxes(2, 3) @ q, weights.swapaxes(2, 3) @ g]
-        return [np.swapaxes(x, 1, 2).astype(self.g.dtype) for x in found]
+        found = [np.swapaxes(x, 1, 2) for x in found]
+        if back and self.bias is not None:
+            found.append(_summed_to(pulled, self.bias.shape))
+        return [x.astype(self.g.dtype) for x in found]
+
+
+def _summed_to(x, shape):
+    """The sum over what was repeated to make the shape of `x` of another one."""
+    whole = (1,) * (x.ndim - len(shape)) + shape
+    axes = tuple(i for i, size in enumerate(whole) if size != x.shape[i])
+    return x.sum(axes, keepdims=True).reshape(shape)
 
 
 def planned(name, inputs, **params):

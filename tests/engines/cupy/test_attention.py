@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from kbackend.engine.program import Spec
+from kbackend_cupy.codegen import contract
 from kbackend_cupy.codegen.attention import COMPOSITES
+from kbackend_cupy.codegen.together import together
 from tests.engines.cupy.attention import BACK, FORWARD, Case, body, planned, run
-from tests.engines.cupy.kernels import compiled, needs_text
+from tests.engines.cupy.kernels import compiled, garbage, needs_text, spec
 from tests.gpu_simulator import cuda_on_cpu, nvrtc, process
 
 pytestmark = needs_text
@@ -73,9 +75,18 @@ def test_bounds(sizes):
     check(Case(sizes, cap=0.7, mask=(sizes[1], sizes[2])))
 
 
-@pytest.mark.parametrize("shape", [(2, 2, 70, 90), (2, 1, 90), ()])
+@pytest.mark.parametrize("shape", [(2, 2, 70, 90), (2, 1, 90), (2, 1, 70, 1), ()])
 def test_bias(shape):
-    check(Case(SEVERAL, bias=shape, mask=(1, 1, 1, 90)), back=False)
+    check(Case(SEVERAL, bias=shape, mask=(70, 90)))
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 30, 40), (1, 2, 30, 40)])
+def test_bias_of_single_tiles(shape):
+    check(Case(ONE, bias=shape, causal=True, cap=2.0))
+
+
+def test_bias_of_half_precision():
+    check(Case(SEVERAL, "bfloat16", bias=(70, 90)))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -151,7 +162,8 @@ def test_what_is_left_to_the_body():
         # Such a mask makes more of the products than there are.
         assert not takes(extra=[((4, 2, 3, 5, 6), "bool")], back=back)
         assert not takes(queries=1, extra=[((5, 6), "bool")], back=back)
-        assert takes(extra=[((5, 6), "float32")], back=back) is not back
+        assert takes(extra=[((5, 6), "float32"), ((3, 1, 1), "bool")], back=back)
+        assert not takes(extra=[((5, 6), "int32")], back=back)
         assert not takes(queries=1 << 14, keys=1 << 15, extra=[((1 << 14, 1 << 15), "bool")])
     assert takes(depth=128, width=128) and not takes(depth=128, width=128, back=True)
     assert not takes(depth=256, width=256)
@@ -173,6 +185,32 @@ def test_launches():
     assert names == ["attention_queries", "attention_keys"]
     # Nothing is of the size of queries x keys.
     assert [one.size for one in plan.scratch] == [3 * 2 * 80]
+    case = Case((1, 20, 30, 2, 16, 16), bias=(2, 20, 30))
+    plan, _ = planned(BACK, [case.g, *case.inputs, *case.extra], **case.params)
+    names = [one.name.rpartition("_")[0] for one in plan.launches]
+    assert names[0] == "attention_back" and len(names) == 2
+
+
+def test_a_launch_that_is_shared():
+    # Of two heads of other sizes, and a product with other threads.
+    cases = [Case(ONE), Case(SEVERAL, causal=True)]
+    launches, arrays, expected = [], [], []
+    for case in cases:
+        plan, (out,) = planned(FORWARD, case.inputs, **case.params)
+        launches += plan.launches
+        arrays += [garbage(out), *case.inputs]
+        expected += [arrays[-4], case.by(run, False)[0]]
+    x, y = (np.ones(shape, "float32") for shape in ((20, 8), (8, 33)))
+    out = Spec((20, 33), "float32")
+    plan = contract.dot((spec(x), spec(y)), (out,), contract=((1,), (0,)), batch=((), ()))
+    launches += plan.launches
+    arrays += [garbage(out), x, y]
+    expected += [arrays[-3], np.full((20, 33), 8, "float32")]
+    one = together(launches)
+    library = cuda_on_cpu.build(one.text)
+    given = [*[arrays[i] for i in one.arrays], *one.scalars]
+    cuda_on_cpu.launch(library, one.name, one.grid, one.block, given)
+    same_bits(expected[::2], expected[1::2])
 
 
 # ----- real devices -----
@@ -203,10 +241,11 @@ def test_budgets(dtype, more, architecture):
         specs = [Spec((images, queries, heads, depth), dtype)]
         specs += [Spec((images, keys, heads, size), dtype) for size in (depth, width)]
         if more:
+            specs.append(Spec((heads, queries, keys), dtype))
             specs.append(Spec((images, 1, queries, keys), "bool"))
         g = Spec((images, queries, heads, width), dtype)
         params = {"scale": 0.25, "is_causal": more, "soft_cap": 5.0 if more else None}
-        params |= {"biased": False, "masked": more}
+        params |= {"biased": more, "masked": more}
         for name, inputs in ((FORWARD, tuple(specs)), (BACK, (g, *specs))):
             whole = COMPOSITES[name]
             if not whole.takes(inputs):
@@ -215,6 +254,8 @@ def test_budgets(dtype, more, architecture):
             plan = whole.plan(inputs, whole.outputs(inputs, **params), **params)
             for launch in plan.launches:
                 used = compiled(launch.text, architecture)[launch.name]
+                if not launch.name.startswith("attention"):
+                    continue
                 # Three blocks to a multiprocessor at least; 48 KiB are there without asking.
                 assert used.spilled == 0
                 assert used.registers <= 168
