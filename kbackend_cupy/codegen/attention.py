@@ -8,13 +8,17 @@ from kbackend.engine.program import Ints, Node, Region, Spec
 from kbackend_cupy.codegen import region
 from kbackend_cupy.codegen.attention_back import STATISTICS, of_heads, of_keys, of_queries
 from kbackend_cupy.codegen.attention_forward import forward
-from kbackend_cupy.codegen.attention_parts import Form, able
+from kbackend_cupy.codegen.attention_parts import SIDES, Form, able
 from kbackend_cupy.codegen.loop import SHORT, fits
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.whole import Room, Specs, Whole
 
 _DTYPES = frozenset(("float16", "bfloat16", "float32"))
 _BIASES = frozenset((*_DTYPES, "float64"))
+# Blocks that leave most of a device idle, and how many rows they may go through all the same. No
+# measured numbers: half of the multiprocessors of an H100, and about as long as the launches take
+# that make all products at once.
+_FEW, _LONG = 66, 512
 
 
 def _takes(inputs: Specs) -> bool:
@@ -51,10 +55,17 @@ def _usual(inputs: Specs, back: bool) -> bool:
         and v.shape == (images, keys, heads, width)
         and 0 not in sizes
         and able(depth, width, back)
+        and _busy(images * heads, queries, keys)
+        and (not back or _busy(images * heads, keys, queries))
         # However they lie: what lies too far apart can be copied.
         and max(spec.size for spec in inputs) <= SHORT // 4
         and images * heads * (queries + keys) <= SHORT // 4
     )
+
+
+def _busy(heads: int, rows: int, columns: int) -> bool:
+    """Whether blocks with tiles of rows are not few that go through many columns."""
+    return columns <= _LONG or heads * -(-rows // SIDES[-1]) >= _FEW
 
 
 def _spreads(shape: Ints, inputs: Specs) -> bool:

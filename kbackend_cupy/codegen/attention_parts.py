@@ -26,7 +26,7 @@ DOWN = THREADS // ACROSS
 _FLOOR = -2.38e38
 # Rows or columns of a tile; the least elements of one that are worth it, and the most for which a
 # thread of the gradient's kernels has registers.
-_SIDES, _LEAST, _MOST_BACK = (64, 32, 16), 512, 2048
+SIDES, _LEAST, _MOST_BACK = (64, 32, 16), 512, 2048
 # Bytes of shared memory that each block has.
 ROOM = 48 << 10
 # Blocks that keep any device busy, whichever it is, so that results don't depend on it.
@@ -138,8 +138,8 @@ def tiles(depth: int, width: int, back: bool) -> list[Tile]:
         back: whether there are the gradient's rows besides.
     """
     found = []
-    for rows in _SIDES:
-        for columns in _SIDES:
+    for rows in SIDES:
+        for columns in SIDES:
             tile = Tile(rows, columns)
             sizes = [pitch(depth), *([pitch(width)] if back else [])]
             count = rows * sum(sizes) + columns * (pitch(depth) + pitch(width))
@@ -177,9 +177,9 @@ def chosen(form: Form, rows: int, columns: int, back: bool) -> Tile:
     return found
 
 
-def reach(count: int, most: int = _SIDES[0]) -> int:
+def reach(count: int, most: int = SIDES[0]) -> int:
     """The smallest side of a tile that has room for so many, but not more than `most`."""
-    return min(most, next((side for side in reversed(_SIDES) if side >= count), _SIDES[0]))
+    return min(most, next((side for side in reversed(SIDES) if side >= count), SIDES[0]))
 
 
 # ----- text -----

@@ -167,6 +167,10 @@ def test_what_is_left_to_the_body():
         assert not takes(queries=1 << 14, keys=1 << 15, extra=[((1 << 14, 1 << 15), "bool")])
     assert takes(depth=128, width=128) and not takes(depth=128, width=128, back=True)
     assert not takes(depth=256, width=256)
+    # Six heads: few blocks that would take long, one after the other.
+    assert takes(queries=1, keys=512) and not takes(queries=1, keys=513)
+    assert takes(queries=176, keys=513) and not takes(queries=160, keys=513)
+    assert takes(queries=513, keys=1) and not takes(queries=513, keys=1, back=True)
     ranks = [Spec((2, 3, 4), "float32")] * 4
     assert not COMPOSITES[FORWARD].takes(tuple(ranks[:3]))
     assert not COMPOSITES[BACK].takes(tuple(ranks))
