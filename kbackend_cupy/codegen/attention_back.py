@@ -105,8 +105,10 @@ def of_heads(form: Form, arrays: Arrays) -> Launch | None:
         "queries": tile.rows * pitch(depth),
         "cotangents": tile.rows * pitch(width),
         "keys": tile.columns * pitch(depth),
-        "values": tile.columns * pitch(width),
-        "weights": max(tile.rows * tile.apart, turned.rows * turned.apart),
+        # The weights come where the values were.
+        "values": max(
+            tile.columns * pitch(width), tile.rows * tile.apart, turned.rows * turned.apart
+        ),
     }
     if max(form.queries, form.keys) > 64 or 4 * sum(areas.values()) > ROOM:
         return None
@@ -151,6 +153,8 @@ def of_heads(form: Form, arrays: Arrays) -> Launch | None:
         along("s", "queries", "keys", tile, depth),
         along("ds", "cotangents", "values", tile, width),
         *rows_of(tile, row),
+        "__syncthreads();",
+        "float* const weights = values;",
         *kept(tile, "s[i][j]", True),
         "__syncthreads();",
         "{",
