@@ -8,7 +8,7 @@ from typing import Any
 from kbackend.base.dtypes import DTYPE_NAMES, numpy_dtype
 from kbackend.engine.interface import Kernel
 from kbackend.engine.program import Spec
-from kbackend_cupy.codegen import attention, recurrent
+from kbackend_cupy.codegen import attention, moments, recurrent
 from kbackend_cupy.codegen.whole import Whole
 from kbackend_cupy.launches import memory
 from kbackend_cupy.memory import watched
@@ -24,7 +24,7 @@ def composites(cp: Any, preparer: Preparer) -> dict[str, Kernel]:
         cp: the module `cupy`.
         preparer: plans them.
     """
-    every = {**attention.COMPOSITES, **recurrent.COMPOSITES}
+    every = {**attention.COMPOSITES, **moments.COMPOSITES, **recurrent.COMPOSITES}
     return {name: _kernel(cp, preparer, name, whole) for name, whole in every.items()}
 
 

@@ -15,11 +15,10 @@ from kbackend.base.errors import EngineError
 from kbackend.engine.interface import Engine, Probe
 from kbackend.engine.memory import MemoryInfo
 from kbackend.engine.program import REDUCTIONS, Prepared, Program, Runner, Spec
-from kbackend_cupy import eager
 from kbackend_cupy.codegen import operations
 from kbackend_cupy.dtypes import SUPPORTED, require
+from kbackend_cupy.eager import composites
 from kbackend_cupy.fetch import Fetch
-from kbackend_cupy.kernels.composites import composites
 from kbackend_cupy.memory import allocated, full, info, obey_limit, watched
 from kbackend_cupy.pinned import Events, pinned
 from kbackend_cupy.prepare import Preparer
@@ -60,7 +59,7 @@ class CupyEngine(Engine):
         self._cp = cp
         kernels = {name: watched(cp, name, one) for name, one in table(cp, cpx).items()}
         self._preparer = Preparer(cp)
-        super().__init__(kernels, {**composites(cp), **eager.composites(cp, self._preparer)})
+        super().__init__(kernels, composites(cp, self._preparer))
         self._events = Events(cp)
         # By device.
         self._uploads: dict[int, Uploads] = {}

@@ -9,6 +9,7 @@ from kbackend_cupy.codegen.body import Body
 from kbackend_cupy.codegen.region import Plan
 from kbackend_cupy.codegen.shares import Parts, Sum, kernel_of, launch_of, tile_of
 from kbackend_cupy.codegen.space import offset
+from kbackend_cupy.codegen.whole import Whole
 
 # Divisions of float64, one for each element, need too many registers.
 DTYPES = frozenset(("float32",))
@@ -17,7 +18,7 @@ DTYPES = frozenset(("float32",))
 def moments(inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], *, axes: Ints) -> Plan | None:
     """The composite "moments"."""
     (x,), (mean, _) = inputs, outputs
-    if x.dtype not in DTYPES or not x.size:
+    if not _takes(inputs):
         return None
     over = tuple(sorted(axis % len(x.shape) for axis in axes))
     # As what is read and where it lies are those of a sum.
@@ -47,4 +48,16 @@ def moments(inputs: tuple[Spec, ...], outputs: tuple[Spec, ...], *, axes: Ints) 
     return Plan((launch,), (scratch,), tickets=tile.columns(space.rows))
 
 
+def _takes(inputs: tuple[Spec, ...]) -> bool:
+    return inputs[0].dtype in DTYPES and inputs[0].size > 0
+
+
+def _outputs(inputs: tuple[Spec, ...], *, axes: Ints) -> tuple[Spec, ...]:
+    shape = list(inputs[0].shape)
+    for axis in axes:
+        shape[axis] = 1
+    return (Spec(tuple(shape), inputs[0].dtype),) * 2
+
+
+COMPOSITES = {"moments": Whole(moments, _takes, _outputs)}
 PREPARE: dict[str, Callable[..., Plan | None]] = {"moments": moments}

@@ -7,11 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kbackend.base.dtypes import numpy_dtype
-from kbackend.core.composite import COMPOSITES
-from kbackend.core.tensor import tensor
 from kbackend.ops.nn import attention
-from kbackend_cupy.codegen.attention import COMPOSITES as WHOLE
-from tests.engines.cupy.kernels import execute, spec
 
 FORWARD, BACK = "dot_product_attention", "dot_product_attention_grad"
 assert hasattr(attention, f"{FORWARD}_c")
@@ -119,30 +115,3 @@ def _summed_to(x, shape):
     whole = (1,) * (x.ndim - len(shape)) + shape
     axes = tuple(i for i, size in enumerate(whole) if size != x.shape[i])
     return x.sum(axes, keepdims=True).reshape(shape)
-
-
-def planned(name, inputs, **params):
-    """The launches of a composite, and the specs of its results."""
-    whole, specs = WHOLE[name], tuple(map(spec, inputs))
-    assert whole.takes(specs)
-    outputs = whole.outputs(specs, **params)
-    plan = whole.plan(specs, outputs, **params)
-    assert plan is not None
-    return plan, outputs
-
-
-def run(name, inputs, change=None, **params):
-    """The results of a composite's kernels."""
-    plan, outputs = planned(name, inputs, **params)
-    before = [a.copy() for a in inputs]
-    made = execute(plan, outputs, inputs, change=change)
-    for array, copy in zip(inputs, before, strict=True):
-        np.testing.assert_array_equal(array, copy)
-    return made
-
-
-def body(name, inputs, **params):
-    """The results of a composite's body on the NumPy engine."""
-    with np.errstate(all="ignore"):
-        made = COMPOSITES[name].body(*map(tensor, inputs), **params)
-    return [np.asarray(one.numpy()) for one in (made if isinstance(made, tuple) else (made,))]

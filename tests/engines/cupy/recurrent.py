@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kbackend.base.dtypes import numpy_dtype
-from kbackend.core.composite import COMPOSITES
-from kbackend.core.tensor import tensor
 from kbackend.ops.nn import rnn
-from kbackend_cupy.codegen.recurrent import COMPOSITES as WHOLE
-from tests.engines.cupy.kernels import execute, spec
 
 # name -> numbers of states, of blocks of weights, of rows of biases
 CELLS = {"lstm": (2, 4, 1), "gru": (1, 3, 2), "simple_rnn": (1, 1, 1)}
@@ -39,33 +35,6 @@ def arguments(cell, shape, dtype="float32", seed=0):
         *[array(batch, units) for _ in range(states)],
     ]
     return args, [array(batch, units) for _ in range(1 + states)]
-
-
-def planned(name, inputs, **params):
-    """The launches of a composite, and the specs of its results."""
-    whole, specs = WHOLE[name], tuple(map(spec, inputs))
-    assert whole.takes(specs)
-    outputs = whole.outputs(specs, **params)
-    plan = whole.plan(specs, outputs, **params)
-    assert plan is not None
-    return plan, outputs
-
-
-def run(name, inputs, change=None, **params):
-    """The results of a composite's kernels."""
-    plan, outputs = planned(name, inputs, **params)
-    before = [a.copy() for a in inputs]
-    made = execute(plan, outputs, inputs, change=change)
-    for array, copy in zip(inputs, before, strict=True):
-        np.testing.assert_array_equal(array, copy)
-    return made
-
-
-def body(name, inputs, **params):
-    """The results of a composite's body on the NumPy engine."""
-    with np.errstate(all="ignore"):
-        made = COMPOSITES[name].body(*map(tensor, inputs), **params)
-    return [np.asarray(one.numpy()) for one in made]
 
 
 class Case:

@@ -7,8 +7,9 @@ from kbackend.engine.program import Spec
 from kbackend_cupy.codegen import contract
 from kbackend_cupy.codegen.attention import COMPOSITES
 from kbackend_cupy.codegen.together import together
-from tests.engines.cupy.attention import BACK, FORWARD, Case, body, planned, run
+from tests.engines.cupy.attention import BACK, FORWARD, Case
 from tests.engines.cupy.kernels import compiled, garbage, needs_text, spec
+from tests.engines.cupy.whole import body, planned, run
 from tests.gpu_simulator import cuda_on_cpu, nvrtc, process
 
 pytestmark = needs_text
@@ -304,7 +305,8 @@ SANITIZED = """
 import sys
 import numpy as np
 from tests.engines.cupy import kernels
-from tests.engines.cupy.attention import Case, planned
+from tests.engines.cupy.attention import Case
+from tests.engines.cupy.whole import planned
 fault = (lambda text: text.replace(sys.argv[1], sys.argv[2])) if len(sys.argv) > 1 else None
 kernels.garbage = lambda given: np.zeros(given.shape, given.dtype)
 flags = ("-O1", "-g1", "-fsanitize=address")

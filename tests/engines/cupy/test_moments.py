@@ -5,27 +5,19 @@ import pytest
 
 from kbackend.engine.program import Spec
 from kbackend_cupy.codegen.moments import moments
-from tests.engines.cupy.kernels import compiled, execute, needs_text, spec
+from tests.engines.cupy.kernels import compiled, needs_text
+from tests.engines.cupy.whole import planned, run
 from tests.gpu_simulator import cuda_on_cpu, nvrtc
 
 pytestmark = needs_text
 
 
-def planned(x, axes):
-    kept = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
-    outputs = [Spec(kept, spec(x).dtype)] * 2
-    plan = moments((spec(x),), tuple(outputs), axes=axes)
-    assert plan is not None
-    return plan, outputs
-
-
 def found(x, axes):
     """Mean and variance, the same in each order of threads."""
-    plan, outputs = planned(x, axes)
     results = []
     for order in cuda_on_cpu.ORDERS:
         with cuda_on_cpu.order(order):
-            results.append(execute(plan, outputs, [x]))
+            results.append(run("moments", [x], axes=axes))
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
     return results[0]
@@ -78,7 +70,7 @@ def test_nothing_and_other_dtypes_are_declined():
 @pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
 def test_budgets(architecture):
     for shape in ((65536, 64), (65536,)):
-        plan, _ = planned(np.zeros(shape, "float32"), (0,))
+        plan, _ = planned("moments", [np.zeros(shape, "float32")], axes=(0,))
         (launch,) = plan.launches
         used = compiled(launch.text, architecture)[launch.name]
         assert used.spilled == 0 and used.registers <= 64 and used.shared <= 8192

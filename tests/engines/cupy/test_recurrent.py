@@ -8,7 +8,8 @@ from kbackend.engine.program import Spec
 from kbackend_cupy.codegen import recurrent_team
 from kbackend_cupy.codegen.recurrent import COMPOSITES
 from tests.engines.cupy.kernels import compiled, needs_text
-from tests.engines.cupy.recurrent import CELLS, Case, arguments, body, planned, run
+from tests.engines.cupy.recurrent import CELLS, Case, arguments
+from tests.engines.cupy.whole import body, planned, run
 from tests.gpu_simulator import cuda_on_cpu, nvrtc, process
 
 pytestmark = needs_text
@@ -256,7 +257,8 @@ SANITIZED = """
 import sys
 import numpy as np
 from tests.engines.cupy import kernels
-from tests.engines.cupy.recurrent import CELLS, Case, arguments, planned
+from tests.engines.cupy.recurrent import CELLS, Case, arguments
+from tests.engines.cupy.whole import planned
 fault = (lambda text: text.replace(sys.argv[1], sys.argv[2])) if len(sys.argv) > 1 else None
 kernels.garbage = lambda given: np.zeros(given.shape, given.dtype)
 flags = ("-O1", "-g1", "-fsanitize=address")
