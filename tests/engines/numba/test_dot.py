@@ -39,17 +39,19 @@ def test_other_dtypes_are_left_to_numpy(dtype):
 
 
 def test_views_are_not_copied(rng):
-    def scratch(x, y, contract, batch=((), ())):
+    def copied(x, y, contract, batch=((), ())):
         sizes = [s for pairs in (contract, batch) for s in pairs[0]]
         out = np.zeros([d for i, d in enumerate(x.shape) if i not in sizes], "float32")
         out = np.zeros((*out.shape, y.shape[-1]), "float32")
-        return prepared("dot", (x, y), (out,), {"contract": contract, "batch": batch}).scratch
+        ready = prepared("dot", (x, y), (out,), {"contract": contract, "batch": batch})
+        # With short vectors a few rows at a time are packed.
+        return any(spec.size >= x.size // 4 for spec in ready.scratch)
 
     heads = contiguous(rng, (8, 64, 4, 16), "float32")
     weights = contiguous(rng, (16, 64), "float32")
-    assert not scratch(heads, weights, ((3,), (0,)))
+    assert not copied(heads, weights, ((3,), (0,)))
     # Rows of x lie apart, but each is in one piece.
-    assert not scratch(heads[:, :, 1], weights, ((2,), (0,)))
+    assert not copied(heads[:, :, 1], weights, ((2,), (0,)))
 
 
 def test_long_sums_are_cut_the_same_for_any_number_of_threads(rng):
