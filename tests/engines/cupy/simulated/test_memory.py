@@ -18,13 +18,31 @@ from tests.engines.cupy.simulated import models
 MIB = 1 << 20
 
 
+def gaps(pool):
+    """What is free in a pool between arrays that other tests have left, so that nothing fits in."""
+    held, size = [], pool.free_bytes()
+    while size >= 512:
+        total = pool.total_bytes()
+        block = pool.malloc(size)
+        if pool.total_bytes() == total:
+            held.append(block)
+            size = min(size, pool.free_bytes())
+        else:
+            del block
+            pool.free_all_blocks()
+            size //= 2
+    return held
+
+
 @pytest.fixture
-def gpu(simulator):
+def gpu(simulator, cp):
     """The CuPy engine, with nothing kept from before."""
     keras.set_backend("cupy")
     gc.collect()
     keras.free_memory()
+    held = gaps(cp.get_default_memory_pool())
     yield simulator
+    del held
     keras.config.set_memory_limit(None)
     config.reset()
     keras.set_backend("cupy")
