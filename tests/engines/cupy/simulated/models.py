@@ -80,3 +80,22 @@ def compiled(name):
 def fit(model, x, y, epochs=1, **how):
     """Trains on batches in their order."""
     return model.fit(x, y, batch_size=BATCH, epochs=epochs, shuffle=False, verbose=0, **how)
+
+
+def curve(engine, build, x, y, epochs):
+    """The losses of a training on an engine, from one seed, and what the model then predicts.
+
+    Args:
+        engine: its name.
+        build: makes the layers.
+        x: examples.
+        y: labels.
+        epochs: how many.
+    """
+    keras.set_backend(engine)
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([layers.Input(x.shape[1:]), *build()])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss)
+    found = fit(model, x, y, epochs=epochs).history["loss"]
+    return np.array(found), model.predict(x, batch_size=BATCH, verbose=0)

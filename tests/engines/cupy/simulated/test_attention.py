@@ -57,17 +57,14 @@ MODELS = {
 
 def trained(name, engine="cupy", epochs=3):
     """The curve of a model's training on sequences of several lengths, and what it predicts."""
-    keras.set_backend(engine)
-    keras.utils.set_random_seed(3)
     x, y = models.data("transformer")
     # One of them has nothing that is not masked.
     x = x * (np.arange(6) < np.arange(len(x))[:, None] % 7)[..., None]
-    pool = [layers.GlobalAveragePooling1D(), layers.Dense(5)]
-    model = keras.Sequential([layers.Input(x.shape[1:]), *MODELS[name](), *pool])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss)
-    curve = models.fit(model, x, y, epochs=epochs).history["loss"]
-    return np.array(curve), model.predict(x, batch_size=models.BATCH, verbose=0)
+
+    def stack():
+        return [*MODELS[name](), layers.GlobalAveragePooling1D(), layers.Dense(5)]
+
+    return models.curve(engine, stack, x, y, epochs)
 
 
 @pytest.mark.parametrize("name", MODELS)

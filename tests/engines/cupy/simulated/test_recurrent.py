@@ -41,15 +41,9 @@ MODELS = {
 
 def trained(name, engine="cupy", epochs=3):
     """The curve of a model's training on sequences of several lengths, and what it predicts."""
-    keras.set_backend(engine)
-    keras.utils.set_random_seed(3)
     x, y = models.data("lstm")
     x = x * (np.arange(5) < np.arange(len(x))[:, None] % 4 + 2)[..., None]
-    model = keras.Sequential([layers.Input(x.shape[1:]), *MODELS[name](), layers.Dense(5)])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss)
-    curve = models.fit(model, x, y, epochs=epochs).history["loss"]
-    return np.array(curve), model.predict(x, batch_size=models.BATCH, verbose=0)
+    return models.curve(engine, lambda: [*MODELS[name](), layers.Dense(5)], x, y, epochs)
 
 
 @pytest.mark.parametrize("name", MODELS)
